@@ -1,0 +1,1 @@
+"""An Open Service Broker API server for Azure."""
