@@ -1,0 +1,100 @@
+"""What can be ordered: service offerings and their service plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+
+from broker.domain.json_values import JsonObject
+from broker.errors import UnknownServicePlan
+
+
+@dataclass(frozen=True)
+class MaintenanceInfo:
+    """The version of a plan's template; raised when existing instances should be updated."""
+
+    version: str
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    """
+    A plan as it is offered, with the recipe that carries it out.
+
+    `recipe` is what provisioners read: template, parameter sources, placement, binding verbs. It is JSON,
+    is frozen into the operation that uses it, and is never sent to a platform. `parent` is the id of the
+    service offering that an instance of this plan needs as its parent; `takes_alias` says that children may
+    name instances of this plan by alias.
+    """
+
+    id: str
+    name: str
+    description: str
+    free: bool
+    bindable: bool
+    maximum_polling_duration: timedelta
+    binding_rotatable: bool = False
+    plan_updateable: bool = False
+    maintenance_info: MaintenanceInfo | None = None
+    metadata: JsonObject = field(default_factory=dict)
+    create_schema: JsonObject | None = None
+    update_schema: JsonObject | None = None
+    bind_schema: JsonObject | None = None
+    grows_only: tuple[str, ...] = ()
+    """Names of user parameters whose value may rise but never fall."""
+    sensitive: tuple[str, ...] = ()
+    """Names of user parameters that are never shown again."""
+    parent: str | None = None
+    takes_alias: bool = False
+    binding_lifetime: timedelta | None = None
+    provisioner: str = "arm_template"
+    recipe: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServiceOffering:
+    """A kind of service and its plans (spec, "Service Offering Object")."""
+
+    id: str
+    name: str
+    description: str
+    bindable: bool
+    plans: tuple[ServicePlan, ...]
+    plan_updateable: bool = False
+    instances_retrievable: bool = True
+    bindings_retrievable: bool = True
+    allow_context_updates: bool = True
+    tags: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """One published revision of everything that can be ordered."""
+
+    offerings: tuple[ServiceOffering, ...]
+    revision: int = 0
+    digest: str = ""
+
+    @cached_property
+    def _pairs(self) -> Mapping[tuple[str, str], tuple[ServiceOffering, ServicePlan]]:
+        return {(o.id, p.id): (o, p) for o in self.offerings for p in o.plans}
+
+    def plan(self, service_offering_id: str, service_plan_id: str) -> tuple[ServiceOffering, ServicePlan]:
+        """Find an offering and its plan as a pair; a plan of another offering is as unknown as no plan.
+
+        Raises:
+            UnknownServicePlan: There is no such pair.
+        """
+        found = self._pairs.get((service_offering_id, service_plan_id))
+        if found is None:
+            raise UnknownServicePlan(service_offering_id, service_plan_id)
+        return found
+
+    def offering(self, service_offering_id: str) -> ServiceOffering | None:
+        """Find an offering by its id."""
+        return next((o for o in self.offerings if o.id == service_offering_id), None)

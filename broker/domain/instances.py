@@ -1,0 +1,83 @@
+"""A service instance: what was ordered, what was made, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from broker.domain.json_values import JsonObject
+
+
+class InstanceState(StrEnum):
+    """Where a service instance is in its life; an update in progress leaves it `ready`."""
+
+    CREATING = "creating"
+    READY = "ready"
+    CREATE_FAILED = "create failed"
+    DELETING = "deleting"
+    DELETE_FAILED = "delete failed"
+
+
+@dataclass(frozen=True)
+class Context:
+    """The platform's word on where an instance lives (spec, "Context Object"), as columns and whole."""
+
+    platform_kind: str | None = None
+    """`kubernetes`, `cloudfoundry` or another platform's own word."""
+    cluster: str | None = None
+    namespace: str | None = None
+    organization: str | None = None
+    space: str | None = None
+    instance_name: str | None = None
+    whole: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A plan with its parameters and the secrets generated for it; sealed in the store as one value."""
+
+    service_plan_id: str
+    parameters: JsonObject = field(default_factory=dict)
+    secrets: JsonObject = field(default_factory=dict)
+    maintenance_version: str | None = None
+
+
+@dataclass(frozen=True)
+class ServiceInstance:
+    """
+    One service instance of one platform.
+
+    `key` is the broker's own name for it: an OSB id may be used again after a deprovision, a key never is.
+    `applied` is what Azure was last seen to run, `asked` what a running (or failed first) operation wants;
+    success moves `asked` to `applied`, a failed update clears `asked`. `record` holds, without secrets,
+    what was made: deprovision and unbind read it and nothing else. `scope` is where an alias is unique:
+    within it and the platform.
+    """
+
+    key: UUID
+    platform: str
+    instance_id: str
+    generation: int
+    state: InstanceState
+    service_offering_id: str
+    created_at: datetime
+    provisioner: str = "arm_template"
+    applied: Configuration | None = None
+    asked: Configuration | None = None
+    context: Context = field(default_factory=Context)
+    scope: str = ""
+    alias: str | None = None
+    parent_key: UUID | None = None
+    subscription: str | None = None
+    region: str | None = None
+    resource_group: str | None = None
+    record: JsonObject = field(default_factory=dict)
+    dashboard_url: str | None = None
+    catalog_revision: int = 0
+
+    @property
+    def configuration(self) -> Configuration | None:
+        """What is applied, or, before that, what was first asked for."""
+        return self.applied or self.asked

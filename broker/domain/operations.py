@@ -1,0 +1,114 @@
+"""An operation: the one way in which the broker does work. Its row is the queue, the timer and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from broker.domain.json_values import JsonObject
+
+
+class OperationKind(StrEnum):
+    """What is being done."""
+
+    PROVISION = "provision"
+    UPDATE = "update"
+    DEPROVISION = "deprovision"
+    BIND = "bind"
+    UNBIND = "unbind"
+
+
+class OperationStatus(StrEnum):
+    """The words of the specification ("Polling Last Operation")."""
+
+    IN_PROGRESS = "in progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Stage(StrEnum):
+    """
+    The part of an operation that the engine knows; within a stage the provisioner names its own phases.
+
+    provision: waiting -> (clearing ->) working -> done, or working -> undoing -> failed
+    update:    waiting -> working -> done or failed
+    deprovision: waiting (running binds undone, living bindings unbound) -> working -> done or failed
+    bind:      waiting -> working -> done, or working -> undoing -> failed
+    unbind:    working -> done or failed
+    """
+
+    WAITING = "waiting"
+    CLEARING = "clearing"
+    WORKING = "working"
+    UNDOING = "undoing"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """
+    One operation on a service instance or, with `binding_key`, on one of its service bindings.
+
+    While it waits, `due_at` is its timer; while a runner holds it, the end of the lease. Every claim
+    raises `fence`, and only the holder of the highest fence may write. `inputs` are frozen at acceptance
+    (plan recipe and the like), `state` is the provisioner's note to itself; neither may hold a secret.
+    `again` asks a failed creation to start afresh, under the next generation, once its clean-up has ended.
+    """
+
+    id: UUID
+    kind: OperationKind
+    platform: str
+    instance_id: str
+    instance_key: UUID
+    created_at: datetime
+    due_at: datetime
+    deadline_at: datetime
+    provisioner: str = "arm_template"
+    handler_version: int = 1
+    binding_id: str | None = None
+    binding_key: UUID | None = None
+    status: OperationStatus = OperationStatus.IN_PROGRESS
+    stage: Stage = Stage.WAITING
+    phase: str = ""
+    description: str = "Accepted."
+    inputs: JsonObject = field(default_factory=dict)
+    state: JsonObject = field(default_factory=dict)
+    failure: str | None = None
+    """The sentence of a failure whose clean-up is still going on; becomes the description at the end."""
+    again: bool = False
+    cancel_requested_at: datetime | None = None
+    subscription: str | None = None
+    request_identity: str | None = None
+    instance_usable: bool | None = None
+    update_repeatable: bool | None = None
+    fence: int = 0
+    owner: str | None = None
+    claims: int = 0
+    errors: int = 0
+    last_error: str | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it succeeded or failed; a finished operation never changes."""
+        return self.status is not OperationStatus.IN_PROGRESS
+
+
+@dataclass(frozen=True)
+class ExternalResource:
+    """
+    A resource in Azure that an instance or binding made, is about to make, or found.
+
+    Written down before it is created. Deletion goes by these rows alone, in reverse order of `position`,
+    and touches only those `made_by_us`. `gone_at` is set when the resource was seen to be gone.
+    """
+
+    instance_key: UUID
+    resource_id: str
+    api_version: str
+    position: int
+    made_by_us: bool = True
+    binding_key: UUID | None = None
+    created_at: datetime | None = None
+    gone_at: datetime | None = None

@@ -1,0 +1,249 @@
+"""
+The refusals of the broker, one class each; code and status belong to the class.
+
+    BrokerError
+    ├── MalformedRequest (400)          the request is no such request; nothing has changed
+    │   ├── InvalidParameters           parameters do not fit the plan's schema
+    │   ├── UnknownServicePlan          no such pair of offering and plan
+    │   └── ParentUnknown               the parent that a child names does not exist in its scope
+    ├── NotAuthenticated (401)
+    ├── NotFound (404)
+    ├── MethodNotAllowed (405)
+    ├── AlreadyExists (409)             the id is in use with other attributes
+    ├── Gone (410)
+    ├── UnsupportedApiVersion (412)
+    ├── BodyTooLarge (413)
+    ├── Unprocessable (422)             right in form, but not now or not here
+    │   ├── AsyncRequired, ConcurrencyError, RequiresApp, MaintenanceInfoConflict
+    │   ├── ChangeNotSupported          plan or parameter cannot be changed so
+    │   ├── NotBindable
+    │   └── HasChildren                 a parent cannot go before its children
+    ├── OperationFailed (500)           an awaited operation failed
+    └── Unavailable (503)
+        ├── StoreUnavailable            the database did not answer
+        └── StillRunning                an awaited operation goes on; repeat the request
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class BrokerError(Exception):
+    """
+    A refusal: an HTTP status, an error word, and a sentence for the person who asked.
+
+    `retry_after` is in seconds. `instance_usable` and `update_repeatable` are set for failed updates and
+    deprovisions only (spec, "Service Broker Errors").
+    """
+
+    status: int = 500
+    code: str = "InternalServerError"
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        retry_after: int | None = None,
+        instance_usable: bool | None = None,
+        update_repeatable: bool | None = None,
+    ) -> None:
+        super().__init__(description)
+        self.description = description
+        self.retry_after = retry_after
+        self.instance_usable = instance_usable
+        self.update_repeatable = update_repeatable
+
+
+class MalformedRequest(BrokerError):
+    """The request cannot be read as what it claims to be."""
+
+    status = 400
+    code = "BadRequest"
+
+
+class InvalidParameters(MalformedRequest):
+    """Parameters that the plan's schema refuses."""
+
+    code = "InvalidParameters"
+
+
+class UnknownServicePlan(MalformedRequest):
+    """No such service offering, or no such plan of it, or not visible to this platform: one answer for all."""
+
+    code = "UnknownServicePlan"
+
+    def __init__(self, service_offering_id: str, service_plan_id: str | None) -> None:
+        plan = f" with a plan {_shown(service_plan_id)}" if service_plan_id else ""
+        super().__init__(
+            f"There is no service offering {_shown(service_offering_id)}{plan} in the catalog. "
+            "Read GET /v2/catalog for what can be ordered."
+        )
+
+
+class ParentUnknown(MalformedRequest):
+    """A child names a parent that does not exist in its namespace or space, or that has failed."""
+
+    code = "ParentUnknown"
+
+
+class NotAuthenticated(BrokerError):
+    """No platform's credentials came with the request."""
+
+    status = 401
+    code = "Unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("The request carries no valid credentials of a platform registered with this broker.")
+
+
+class NotFound(BrokerError):
+    """No such resource, or none that may be shown now."""
+
+    status = 404
+    code = "NotFound"
+
+
+class MethodNotAllowed(BrokerError):
+    """The path exists, the method on it does not."""
+
+    status = 405
+    code = "MethodNotAllowed"
+
+
+class AlreadyExists(BrokerError):
+    """The id is in use with other attributes; nothing has changed."""
+
+    status = 409
+    code = "Conflict"
+
+
+class Gone(BrokerError):
+    """There is nothing (any more) to delete or to poll."""
+
+    status = 410
+    code = "Gone"
+
+
+class UnsupportedApiVersion(BrokerError):
+    """The platform speaks a major version that this broker does not."""
+
+    status = 412
+    code = "UnsupportedApiVersion"
+
+
+class BodyTooLarge(BrokerError):
+    """The request's body is larger than this broker reads."""
+
+    status = 413
+    code = "BodyTooLarge"
+
+
+class Unprocessable(BrokerError):
+    """The request is well formed, but what it asks for is not possible now or not here."""
+
+    status = 422
+    code = "Unprocessable"
+
+
+class AsyncRequired(Unprocessable):
+    """The operation takes longer than a request may (spec, "Asynchronous Operations")."""
+
+    code = "AsyncRequired"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} takes longer than one request; repeat it with accepts_incomplete=true.")
+
+
+class ConcurrencyError(Unprocessable):
+    """
+    Another operation holds this service instance or service binding.
+
+    The platform may repeat the request later and must not start orphan mitigation (spec, "Blocking Operations").
+    """
+
+    code = "ConcurrencyError"
+
+    def __init__(self, resource: str, running: str) -> None:
+        super().__init__(f"{resource} is busy with another {running}; retry once that has ended.", retry_after=5)
+
+
+class RequiresApp(Unprocessable):
+    """This service binds only to applications (spec, "Binding")."""
+
+    code = "RequiresApp"
+
+    def __init__(self) -> None:
+        super().__init__("This service binds only to an application: send app_guid in bind_resource.")
+
+
+class MaintenanceInfoConflict(Unprocessable):
+    """The platform's catalog is older or newer than the broker's (spec, "Maintenance Info Object")."""
+
+    code = "MaintenanceInfoConflict"
+
+    def __init__(self, sent: str, current: str | None) -> None:
+        now = f"is {_shown(current)}" if current else "has none"
+        super().__init__(
+            f"maintenance_info.version {_shown(sent)} was sent, but the plan's {now}. Fetch the catalog again."
+        )
+
+
+class ChangeNotSupported(Unprocessable):
+    """A plan or parameter that cannot be changed, or not in this direction or state."""
+
+    code = "ChangeNotSupported"
+
+
+class NotBindable(Unprocessable):
+    """The plan gives no credentials."""
+
+    code = "NotBindable"
+
+
+class HasChildren(Unprocessable):
+    """A parent instance cannot be deprovisioned before its children."""
+
+    code = "HasChildren"
+
+    def __init__(self, instance_id: str, children: Sequence[str]) -> None:
+        named = ", ".join(_shown(child) for child in children[:10])
+        more = f" and {len(children) - 10} more" if len(children) > 10 else ""
+        super().__init__(
+            f"Service instance {_shown(instance_id)} still has child instances: {named}{more}. Delete them first."
+        )
+
+
+class OperationFailed(BrokerError):
+    """An operation that this request waited for has failed; its description says why."""
+
+    status = 500
+    code = "OperationFailed"
+
+
+class Unavailable(BrokerError):
+    """A passing fault on the broker's side; the same request may be repeated."""
+
+    status = 503
+    code = "ServiceUnavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The broker's database did not answer in time; nothing is known to have changed."""
+
+    code = "StoreUnavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The broker's database does not answer at the moment. Repeat the request.", retry_after=5)
+
+
+class StillRunning(Unavailable):
+    """What was asked for goes on after the request has run out of time; the same request joins it."""
+
+    code = "StillRunning"
+
+
+def _shown(value: str | None) -> str:
+    text = "" if value is None else value
+    text = text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - as much as a person reads
+    return "'" + text.encode("unicode_escape").decode("ascii") + "'"
