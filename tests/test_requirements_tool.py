@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,6 @@ def tool():
     loader = importlib.machinery.SourceFileLoader("requirements_tool", str(TOP / "tools" / "requirements"))
     spec = importlib.util.spec_from_loader("requirements_tool", loader)
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[spec.name] = module
     loader.exec_module(module)
     return module
@@ -25,7 +24,7 @@ def tool():
 def checkout(tmp_path, tool, monkeypatch):
     monkeypatch.setattr(tool, "TOP", tmp_path)
     (tmp_path / "list.yaml").write_text(
-        'ONE-01: {level: MUST, section: "S", duty: "First."}\nONE-02: {level: HARD, section: "S", duty: "Second."}\n'
+        "ONE-01: {level: MUST, section: S, duty: First.}\nONE-02: {level: HARD, section: S, duty: Second.}\n"
     )
     (tmp_path / "departures.yaml").write_text("# none\n")
     (tmp_path / "tests").mkdir()
