@@ -91,6 +91,8 @@ class Next:
     subscription: str | None = None
     dashboard_url: str | None = None
     progress: bool = True
+    number: int = 0
+    of: int = 0
     cost: Cost = field(default_factory=Cost)
     """What the step after this one may cost."""
     instance_usable: bool | None = None
