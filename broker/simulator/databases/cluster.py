@@ -311,7 +311,8 @@ class Cluster:
         signalled: int | None = None
         while (pid := self._leftover()) is not None:
             if signalled is None or waited > _STOP_WITHIN:
-                os.kill(pid, signal.SIGINT if signalled is None else signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT if signalled is None else signal.SIGKILL)
                 signalled, waited = pid, timedelta()
             await asyncio.sleep(_LOOK_EVERY.total_seconds())
             waited += _LOOK_EVERY

@@ -1,0 +1,116 @@
+"""
+What every data plane has in common: the server that is spoken to, and how it can fail.
+
+    DataPlaneFailure
+    ├── Unreachable         no connection, or it broke; the same call may work later
+    ├── ServerGone          the server's name is not known; with ARM's 404, the server is gone
+    ├── NotTrusted          the server's certificate does not prove that it is the server asked for
+    ├── Refused             the server does not accept the administrator's password
+    ├── StatementFailed     the server answered a statement with an error
+    └── SessionsRemain      sessions of a login did not end in time
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Server:
+    """
+    A database server and the administrator whom the broker speaks to it as.
+
+    Attributes:
+        host: Name or address, as the resource's own properties give it.
+        port: TCP port.
+        administrator: Name of the administrator's login.
+        password: The administrator's password; never shown.
+        ca_file: PEM file of the certificates to trust; None: those of the system.
+        connect_timeout: How long to wait for a connection, sign-in included.
+        statement_timeout: How long one statement may take.
+    """
+
+    host: str
+    port: int
+    administrator: str
+    password: str = field(repr=False)
+    ca_file: Path | None = None
+    connect_timeout: timedelta = timedelta(seconds=10)
+    statement_timeout: timedelta = timedelta(seconds=20)
+
+
+class DataPlaneFailure(Exception):
+    """
+    Work inside a database server failed.
+
+    Attributes:
+        code: One word for the kind of failure.
+        retryable: Whether the same call, unchanged, may succeed later.
+        not_reached: True if no statement was sent, so that nothing can have changed.
+    """
+
+    code = "DataPlaneFailure"
+    retryable = False
+    not_reached = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Unreachable(DataPlaneFailure):
+    """No connection came about, or it broke off; then what was sent may have worked or not."""
+
+    code = "Unreachable"
+    retryable = True
+
+    def __init__(self, message: str, *, not_reached: bool) -> None:
+        super().__init__(message)
+        self.not_reached = not_reached
+
+
+class ServerGone(DataPlaneFailure):
+    """The server's name is not known to DNS. Only ARM can tell whether it was deleted."""
+
+    code = "ServerGone"
+    retryable = True  # a server that was made just now may not be known everywhere yet
+    not_reached = True
+
+
+class NotTrusted(DataPlaneFailure):
+    """The server has no certificate that the broker trusts for its name. An operator's affair."""
+
+    code = "NotTrusted"
+    not_reached = True
+
+
+class Refused(DataPlaneFailure):
+    """The server did not accept the administrator's name and password. An operator's affair."""
+
+    code = "Refused"
+    not_reached = True
+
+
+class StatementFailed(DataPlaneFailure):
+    """
+    The server refused a statement.
+
+    Attributes:
+        sqlstate: The server's five-character code, such as 42501 (insufficient privilege).
+    """
+
+    code = "StatementFailed"
+
+    def __init__(self, message: str, *, sqlstate: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.retryable = retryable
+
+
+class SessionsRemain(DataPlaneFailure):
+    """Sessions of a login were told to end and were still there when the time was over."""
+
+    code = "SessionsRemain"
+    retryable = True

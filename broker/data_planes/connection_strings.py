@@ -1,0 +1,78 @@
+"""
+Connection strings, as named functions of the parts. Pure.
+
+All of them ask for TLS with the server's certificate and name checked (`verify-full`), and all encode
+their values, so that no password ends one early or adds an option.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class PostgresqlAccess:
+    """What an app needs to sign in to one PostgreSQL database."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(repr=False)
+
+
+def uri(access: PostgresqlAccess) -> str:
+    """A libpq URI (PostgreSQL manual, "Connection URIs")."""
+    user, password, database = (
+        _encoded(part) for part in (access.username, access.password, access.database)
+    )
+    return f"postgresql://{user}:{password}@{_host(access)}:{access.port}/{database}?sslmode=verify-full"
+
+
+def jdbc(access: PostgresqlAccess) -> str:
+    """A URL of the PostgreSQL JDBC driver; it decodes the path and each value as a browser would."""
+    user, password, database = (
+        _encoded(part) for part in (access.username, access.password, access.database)
+    )
+    return (
+        f"jdbc:postgresql://{_host(access)}:{access.port}/{database}"
+        f"?user={user}&password={password}&sslmode=verify-full"
+    )
+
+
+def libpq(access: PostgresqlAccess) -> str:
+    """A keyword and value string of libpq; values are in single quotes, with backslashes inside escaped."""
+    parts = {
+        "host": access.host,
+        "port": str(access.port),
+        "dbname": access.database,
+        "user": access.username,
+        "password": access.password,
+        "sslmode": "verify-full",
+    }
+    return " ".join(
+        "{}='{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
+        for name, value in parts.items()
+    )
+
+
+def ado_net(access: PostgresqlAccess) -> str:
+    """A connection string of Npgsql; values are in double quotes, and one inside is doubled."""
+    parts = {
+        "Host": access.host,
+        "Port": str(access.port),
+        "Database": access.database,
+        "Username": access.username,
+        "Password": access.password,
+        "SSL Mode": "VerifyFull",
+    }
+    return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
+
+
+def _encoded(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _host(access: PostgresqlAccess) -> str:
+    return f"[{access.host}]" if ":" in access.host else access.host

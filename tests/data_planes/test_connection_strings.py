@@ -1,0 +1,104 @@
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+
+from broker.data_planes.connection_strings import PostgresqlAccess, ado_net, jdbc, libpq, uri
+
+# Everything a PostgreSQL name or password may hold: any character but NUL and lone surrogates.
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)
+hosts = st.sampled_from(["server.postgres.database.azure.com", "127.16.0.9", "::1"])
+accesses = st.builds(
+    PostgresqlAccess,
+    host=hosts,
+    port=st.integers(1, 65535),
+    database=texts,
+    username=texts,
+    password=texts,
+)
+
+
+@given(accesses)
+def test_libpq_reads_the_uri_back(access):
+    assert conninfo_to_dict(uri(access)) == read_back(access)
+
+
+@given(accesses)
+def test_libpq_reads_its_keywords_back(access):
+    assert conninfo_to_dict(libpq(access)) == read_back(access)
+
+
+@given(accesses)
+def test_a_plain_url_parser_reads_the_uri_back(access):
+    parts = urlsplit(uri(access))
+
+    assert (parts.hostname, parts.port) == (access.host, access.port)
+    assert (unquote(parts.username), unquote(parts.password)) == (access.username, access.password)
+    assert unquote(parts.path.removeprefix("/")) == access.database
+
+
+@given(accesses)
+def test_the_jdbc_driver_reads_its_url_back(access):
+    # As org.postgresql.Driver.parseURL: the rest after the scheme, cut at the first `?`, arguments at `&`
+    # and `=`, path and values decoded.
+    server, _, arguments = jdbc(access).removeprefix("jdbc:postgresql://").partition("?")
+    place, _, database = server.partition("/")
+    host, _, port = place.rpartition(":")
+    pairs = dict(argument.split("=", 1) for argument in arguments.split("&"))
+
+    assert (host.strip("[]"), int(port), unquote(database)) == (access.host, access.port, access.database)
+    assert {name: unquote(value) for name, value in pairs.items()} == {
+        "user": access.username,
+        "password": access.password,
+        "sslmode": "verify-full",
+    }
+    assert parse_qs(arguments, keep_blank_values=True, strict_parsing=True)["password"] == [access.password]
+
+
+@given(accesses)
+def test_npgsql_reads_its_string_back(access):
+    read = ado_net_read(ado_net(access))
+
+    assert read == {
+        "Host": access.host,
+        "Port": str(access.port),
+        "Database": access.database,
+        "Username": access.username,
+        "Password": access.password,
+        "SSL Mode": "VerifyFull",
+    }
+
+
+def read_back(access):
+    return {
+        "host": access.host,
+        "port": str(access.port),
+        "dbname": access.database,
+        "user": access.username,
+        "password": access.password,
+        "sslmode": "verify-full",
+    }
+
+
+def ado_net_read(text):
+    """The rules of .NET's DbConnectionStringBuilder for values in double quotes."""
+    read = {}
+    while text:
+        name, _, text = text.partition('="')
+        value = ""
+        while True:
+            part, _, text = text.partition('"')
+            value += part
+            if not text.startswith('"'):
+                break
+            value, text = value + '"', text[1:]
+        read[name] = value
+        text = text.removeprefix(";")
+    return read
+
+
+def test_a_password_is_not_shown_with_the_access():
+    access = PostgresqlAccess("h", 5432, "d", "u", "very secret")
+
+    assert "very secret" not in repr(access)
