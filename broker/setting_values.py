@@ -1,0 +1,214 @@
+"""
+How the values of settings are written, and what is refused.
+
+Each reader raises ValueError with a sentence that shows no secret.
+"""
+
+import base64
+import binascii
+import ipaddress
+import itertools
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+
+@dataclass(frozen=True)
+class SealingKey:
+    """A key that seals what may hold a secret; `key_id` is stored with each sealed value."""
+
+    key_id: str
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PlatformCredentials:
+    """A platform's name and what it shows to be believed; two passwords let one be replaced without a gap."""
+
+    name: str
+    username: str | None = None
+    passwords: tuple[str, ...] = field(default=(), repr=False)
+    bearer_tokens: tuple[str, ...] = field(default=(), repr=False)
+
+
+def _duration(value: Any) -> Any:
+    """Read `30s`, `10m`, `2h`, `90d` or plain seconds."""
+    if isinstance(value, str) and (read := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)):
+        units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+        return timedelta(seconds=float(read[1]) * units[read[2] or "s"])
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+
+
+def _database_url(value: Any) -> Any:
+    """Accept what people write and name the drivers that the broker uses."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if not isinstance(value, str):
+        return value
+    scheme, separator, rest = value.strip().partition("://")
+    if scheme in {"postgresql", "postgres", "postgresql+psycopg"} and separator and rest:
+        return f"postgresql+psycopg://{rest}"
+    if scheme in {"sqlite", "sqlite+aiosqlite"} and separator:
+        if not rest.startswith("/") or rest.strip("/") in {"", ":memory:"}:
+            raise ValueError(
+                "a SQLite database needs a file (sqlite:///relative.db or sqlite:////absolute.db)"
+            )
+        return f"sqlite+aiosqlite://{rest}"
+    raise ValueError("must start with postgresql:// or sqlite:///")
+
+
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
+
+
+def _comma_list(value: Any) -> Any:
+    """Read a list that is given as JSON or with commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.replace("\n", ",").split(",") if part.strip()]
+
+
+def _sealing_key(text: str) -> SealingKey:
+    key_id, colon, encoded = text.partition(":")
+    if not colon or not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", key_id):
+        raise ValueError(
+            "must read key-id:base64 with a key id of at most 32 letters, digits, '.', '_' or '-'"
+        )
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError(f"the key {key_id!r} is not base64") from None
+    if len(key) != 32:
+        raise ValueError(f"the key {key_id!r} has {len(key)} bytes instead of 32")
+    if _is_well_known(key):
+        raise ValueError(f"the key {key_id!r} is not random; make one with: openssl rand -base64 32")
+    return SealingKey(key_id, key)
+
+
+def _is_well_known(key: bytes) -> bool:
+    """Tell whether a key was typed, counted or copied from an example rather than drawn at random."""
+    # 32 random bytes hold some 30 distinct values; fewer than 16 happens less than once in 10^12 draws.
+    if len(set(key)) < 16:
+        return True
+    steps = {(after - before) % 256 for before, after in itertools.pairwise(key)}
+    # Random bytes are all printable once in 10^14 draws.
+    return len(steps) == 1 or all(32 <= byte < 127 for byte in key)
+
+
+def _sealing_keys(value: Any) -> Any:
+    value = _comma_list(value)
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of key-id:base64")  # noqa: TRY004 - pydantic reads ValueErrors
+    keys = tuple(item if isinstance(item, SealingKey) else _sealing_key(str(item)) for item in value)
+    if not keys:
+        raise ValueError("at least one key is needed; make one with: openssl rand -base64 32")
+    if len({key.key_id for key in keys}) < len(keys) or len({key.key for key in keys}) < len(keys):
+        raise ValueError("a key id or a key is given twice")
+    return keys
+
+
+SealingKeys = Annotated[tuple[SealingKey, ...], BeforeValidator(_sealing_keys)]
+
+_PLATFORM_KEYS = {"username", "passwords", "bearer_tokens"}
+
+
+def _platforms(value: Any) -> Any:
+    """Read `{"name": {"username": ..., "passwords": [...], "bearer_tokens": [...]}}`."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError("is not JSON") from None
+    if isinstance(value, tuple) and all(isinstance(item, PlatformCredentials) for item in value):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("must be an object: platform name to credentials")  # noqa: TRY004 - as above
+    platforms = tuple(_platform(name, given) for name, given in value.items())
+    for kind in ("username", "bearer token"):
+        seen: set[str] = set()
+        for platform in platforms:
+            for item in [platform.username or ""] if kind == "username" else platform.bearer_tokens:
+                if item and item in seen:
+                    raise ValueError(f"{platform.name}: its {kind} belongs to another platform already")
+                seen.add(item)
+    return platforms
+
+
+def _platform(name: str, given: Any) -> PlatformCredentials:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,49}", name):
+        raise ValueError("a platform's name has 1 to 50 lower-case letters, digits or '-'")
+    if not isinstance(given, dict) or set(given) - _PLATFORM_KEYS:
+        raise ValueError(f"{name}: allowed are {', '.join(sorted(_PLATFORM_KEYS))}")
+    username, passwords, tokens = (
+        given.get("username"),
+        given.get("passwords", []),
+        given.get("bearer_tokens", []),
+    )
+    if not all(
+        isinstance(items, list) and all(isinstance(i, str) for i in items) for items in (passwords, tokens)
+    ):
+        raise ValueError(f"{name}: passwords and bearer_tokens are lists of strings")
+    if bool(username) != bool(passwords) or not (passwords or tokens):
+        raise ValueError(f"{name}: give a username with one or two passwords, or bearer_tokens")
+    if len(passwords) > 2:
+        raise ValueError(f"{name}: at most two passwords, the present and the next")
+    if username is not None and (not isinstance(username, str) or ":" in username):
+        raise ValueError(f"{name}: the username is text without a colon")
+    if any(len(secret) < 16 for secret in (*passwords, *tokens)):
+        raise ValueError(f"{name}: a password or token has at least 16 characters")
+    return PlatformCredentials(name, username, tuple(passwords), tuple(tokens))
+
+
+Platforms = Annotated[tuple[PlatformCredentials, ...], BeforeValidator(_platforms)]
+
+
+def _addresses(value: Any) -> Any:
+    return tuple(str(ipaddress.IPv4Address(str(item))) for item in _comma_list(value))
+
+
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_addresses)]
+
+
+def _https(value: str) -> str:
+    if not re.fullmatch(r"https://[^/\s?#@]+(/[^\s?#]*)?", value):
+        raise ValueError("must be an https:// address")
+    return value.rstrip("/")
+
+
+HttpsUrl = Annotated[str, AfterValidator(_https)]
+
+
+def _readable(value: Path) -> Path:
+    try:
+        with value.open("rb"):
+            return value
+    except OSError as fault:
+        raise ValueError(f"{value} cannot be read: {fault.strerror}") from None
+
+
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
+def _folder(value: Path) -> Path:
+    if not value.is_dir():
+        raise ValueError(f"{value} is no folder")
+    return value
+
+
+Folder = Annotated[Path, AfterValidator(_folder)]
+Port = Annotated[int, Field(ge=0, le=65535)]

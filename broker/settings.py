@@ -1,0 +1,344 @@
+"""
+What an operator can set, in one place: the one reader of the environment.
+
+A value comes from, in this order: the environment variable `BROKER_<NAME>`; for a secret the file that
+`BROKER_<NAME>_FILE` names; the TOML file that `BROKER_SETTINGS_FILE` names (its keys are the names in lower
+case); the default. Everything else in the broker is handed values.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from broker.setting_values import (
+    Addresses,
+    DatabaseUrl,
+    Duration,
+    Folder,
+    HttpsUrl,
+    PlatformCredentials,
+    Platforms,
+    Port,
+    ReadableFile,
+    SealingKey,
+    SealingKeys,
+)
+
+__all__ = [
+    "DatabaseSettings",
+    "PlatformCredentials",
+    "SealingKey",
+    "Settings",
+    "SettingsError",
+    "process_environment",
+    "read_database_settings",
+    "read_settings",
+]
+
+PREFIX = "BROKER_"
+
+# Kubernetes gives each pod variables for every Service of its namespace; one named "broker" makes these.
+_SERVICE_LINK = re.compile(r"(.*_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP|SCTP).*)?)")
+_Kind = TypeVar("_Kind", bound="DatabaseSettings")
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; `faults` has one line for each, naming the variable and no secret."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+class DatabaseSettings(BaseSettings):
+    """What `osb migrate` needs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: DatabaseUrl = Field(
+        description="The broker's database: `postgresql://user:password@host/name` or `sqlite:///file.db`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the sources in order, the strongest first."""
+        return init_settings, _Environment(settings_cls), _SettingsFile(settings_cls)
+
+
+class Settings(DatabaseSettings):
+    """Everything the broker can be told, checked once, at its start."""
+
+    listen_database_url: DatabaseUrl | None = Field(
+        default=None,
+        description="PostgreSQL for LISTEN/NOTIFY where `BROKER_DATABASE_URL` is a transaction-mode pooler.",
+    )
+    broker_id: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = Field(
+        description="This broker's permanent name: it is in the name and in the tags of every Azure resource."
+    )
+    platforms: Platforms = Field(
+        default=(),
+        description="Who may ask, as JSON: platform name to `username` with one or two `passwords`, "
+        "or `bearer_tokens`.",
+    )
+    sealing_keys: SealingKeys = Field(
+        description="Keys that seal secrets in the database, each `key-id:base64 of 32 bytes`; the first one "
+        "seals, all open."
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address on which platforms are served.")
+    port: Port = Field(default=8080, description="Port on which platforms are served.")
+    health_host: str = Field(default="127.0.0.1", description="Address of health, readiness and metrics.")
+    health_port: Port = Field(default=8081, description="Port of health, readiness and metrics.")
+    tls_certificate_file: ReadableFile | None = Field(
+        default=None, description="Certificate chain (PEM) for platforms."
+    )
+    tls_key_file: ReadableFile | None = Field(
+        default=None, description="Private key (PEM) of that certificate."
+    )
+
+    azure_cloud: Literal["public", "usgov", "china", "custom"] = Field(
+        default="public", description="Which Azure. `custom` needs endpoint, scope and authority."
+    )
+    azure_endpoint: HttpsUrl | None = Field(
+        default=None, description="Azure Resource Manager of a custom cloud."
+    )
+    azure_scope: str | None = Field(default=None, description="Token scope of a custom cloud.")
+    azure_authority: HttpsUrl | None = Field(default=None, description="Login authority of a custom cloud.")
+    azure_ca_file: ReadableFile | None = Field(
+        default=None,
+        description="Certificates (PEM) trusted for Azure Resource Manager besides the system's.",
+    )
+    azure_authentication: Literal[
+        "workload-identity", "managed-identity", "client-secret", "default", "simulator"
+    ] = Field(
+        description="How the broker proves who it is. `default` is for a developer's machine, `simulator` "
+        "reads a bearer token from `BROKER_AZURE_TOKEN_FILE`."
+    )
+    azure_token_file: Path | None = Field(default=None, description="File with the simulator's bearer token.")
+    azure_tenant_id: str | None = Field(default=None, description="Microsoft Entra tenant.")
+    azure_client_id: str | None = Field(default=None, description="Application or user-assigned identity.")
+    azure_client_secret: SecretStr | None = Field(default=None, description="Secret of that application.")
+    azure_federated_token_file: Path | None = Field(
+        default=None, description="Service account token that workload identity exchanges."
+    )
+    azure_subscription_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
+        description="Subscription for plans that name none."
+    )
+    azure_resource_group: Annotated[str, Field(pattern=r"^[-\w.()]{1,89}[-\w()]$")] | None = Field(
+        default=None,
+        description="Resource group for plans with a shared group that name none; it must exist.",
+    )
+    azure_location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")] = Field(
+        description="Region where neither plan nor request names one, such as `westeurope`."
+    )
+    azure_poll_interval: Duration = Field(
+        default=timedelta(seconds=5),
+        description="How long to wait before looking at Azure's long work again.",
+    )
+    data_plane_ca_file: ReadableFile | None = Field(
+        default=None, description="Certificates (PEM) trusted for database servers instead of the system's."
+    )
+    egress_addresses: Addresses = Field(
+        default=(), description="IPv4 addresses the broker connects from; database firewalls let these in."
+    )
+
+    catalog_folder: Folder | None = Field(
+        default=None, description="Offerings and plans; the shipped ones if unset."
+    )
+    lease: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long a runner may be silent before another takes over.",
+    )
+    in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=500, description="How many operations one runner carries at once."
+    )
+    history_retention: Duration = Field(
+        default=timedelta(days=90), description="How long the history of what was deleted is kept."
+    )
+    request_wait: Annotated[Duration, Field(le=timedelta(seconds=50))] = Field(
+        default=timedelta(seconds=50),
+        description="How long a request waits for its operation; platforms give up at 60 s.",
+    )
+    body_limit: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
+        default=1024 * 1024, description="Largest request body, in bytes."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="`text` is for people at a terminal."
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        faults = [line for line in self._contradictions() if line]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _contradictions(self) -> list[str]:
+        def needs(name: str, because: str) -> str:
+            return "" if getattr(self, name) is not None else f"{PREFIX}{name.upper()}: is needed {because}"
+
+        faults = []
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            faults += [
+                needs(name, "since its other half is set")
+                for name in ("tls_certificate_file", "tls_key_file")
+            ]
+        custom = ("azure_endpoint", "azure_scope", "azure_authority")
+        if self.azure_cloud == "custom":
+            faults += [needs(name, "by BROKER_AZURE_CLOUD=custom") for name in custom]
+        else:
+            faults += [
+                f"{PREFIX}{name.upper()}: is only for BROKER_AZURE_CLOUD=custom"
+                for name in custom
+                if getattr(self, name) is not None
+            ]
+        mode = f"by BROKER_AZURE_AUTHENTICATION={self.azure_authentication}"
+        if self.azure_authentication == "client-secret":
+            faults += [
+                needs(name, mode) for name in ("azure_tenant_id", "azure_client_id", "azure_client_secret")
+            ]
+        if self.azure_authentication == "simulator":
+            faults.append(needs("azure_token_file", mode))
+            if self.azure_cloud != "custom":
+                faults.append("BROKER_AZURE_AUTHENTICATION: simulator needs BROKER_AZURE_CLOUD=custom")
+        if self.listen_database_url and self.database_url.get_secret_value().startswith("sqlite"):
+            faults.append("BROKER_LISTEN_DATABASE_URL: is of no use with SQLite")
+        return faults
+
+
+def read_settings(**given: Any) -> Settings:
+    """
+    Read and check all settings; *given* ones win over environment and file.
+
+    Raises:
+        SettingsError: One line per fault, each naming its variable, none showing a secret.
+    """
+    return _checked(Settings, given)
+
+
+def read_database_settings(**given: Any) -> DatabaseSettings:
+    """
+    Read and check what `osb migrate` needs; other settings may be missing or wrong.
+
+    Raises:
+        SettingsError: One line per fault.
+    """
+    return _checked(DatabaseSettings, given)
+
+
+def process_environment() -> dict[str, str]:
+    """Return the environment to hand to child processes."""
+    return dict(os.environ)
+
+
+def secret_names() -> list[str]:
+    """Name the settings that may come from a file of their own, `BROKER_<NAME>_FILE`."""
+    return [name for name, about in Settings.model_fields.items() if _is_secret(name, about)]
+
+
+def unknown_variables() -> list[str]:
+    """Name the `BROKER_` variables that mean nothing to the broker, most likely misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in secret_names()} | {PREFIX + "SETTINGS_FILE"}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and name not in known
+        and not _SERVICE_LINK.fullmatch(name.removeprefix(PREFIX))
+    )
+
+
+def _checked(kind: type[_Kind], given: Mapping[str, Any]) -> _Kind:
+    faults: list[str] = []
+    if kind is Settings:
+        faults += [f"{name}: is no setting of the broker" for name in unknown_variables()]
+    try:
+        settings = kind(**given)
+    except ValidationError as fault:
+        # `include_input` stays off: the input may be a secret.
+        for error in fault.errors(include_url=False, include_input=False, include_context=False):
+            name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else ""
+            text = error["msg"].removeprefix("Value error, ")
+            if error["type"] == "missing":
+                text = "is needed"
+            faults += [f"{name}: {line}" if name else line for line in text.splitlines()]
+        raise SettingsError(faults) from None
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _is_secret(name: str, about: FieldInfo) -> bool:
+    return name in {"platforms", "sealing_keys"} or "SecretStr" in str(about.annotation)
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """`BROKER_<NAME>`, and for secrets the content of the file that `BROKER_<NAME>_FILE` names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = PREFIX + field_name.upper()
+        value = os.environ.get(variable)
+        if field_name == "port" and value and re.match(r"(tcp|udp|sctp)://", value):
+            # A Kubernetes Service link, not a setting: see _SERVICE_LINK.
+            value = None
+        path = os.environ.get(variable + "_FILE") if _is_secret(field_name, field) else None
+        if path is None:
+            return value, field_name, False
+        if value is not None:
+            raise SettingsError([f"{variable}: is set together with {variable}_FILE; one of them must go"])
+        return _content(path, f"{variable}_FILE").strip(), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name: self.get_field_value(about, name)[0]
+            for name, about in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value not in {None, ""}}
+
+
+class _SettingsFile(PydanticBaseSettingsSource):
+    """The TOML file that `BROKER_SETTINGS_FILE` names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        path = os.environ.get(PREFIX + "SETTINGS_FILE")
+        if not path:
+            return {}
+        try:
+            read = tomllib.loads(_content(path, PREFIX + "SETTINGS_FILE"))
+        except tomllib.TOMLDecodeError as fault:
+            raise SettingsError([f"{PREFIX}SETTINGS_FILE: {path} is not TOML: {fault}"]) from None
+        if unknown := sorted(set(read) - set(Settings.model_fields)):
+            raise SettingsError([f"{PREFIX}SETTINGS_FILE: {path} has unknown keys: {', '.join(unknown)}"])
+        return {name: value for name, value in read.items() if name in self.settings_cls.model_fields}
+
+
+def _content(path: str, variable: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
+        raise SettingsError([f"{variable}: {path} cannot be read: {reason}"]) from None
