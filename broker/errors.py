@@ -17,6 +17,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── AsyncRequired, ConcurrencyError, RequiresApp, MaintenanceInfoConflict
     │   ├── ChangeNotSupported          plan or parameter cannot be changed so
     │   ├── NotBindable
+    │   ├── InstanceUnusable            its creation or deletion has failed
     │   └── HasChildren                 a parent cannot go before its children
     ├── OperationFailed (500)           an awaited operation failed
     └── Unavailable (503)
@@ -69,14 +70,14 @@ class InvalidParameters(MalformedRequest):
 
 
 class UnknownServicePlan(MalformedRequest):
-    """No such service offering, or no such plan of it, or not visible to this platform: one answer for all."""
+    """No such service offering, no such plan of it, or not visible to this platform: one answer for all."""
 
     code = "UnknownServicePlan"
 
     def __init__(self, service_offering_id: str, service_plan_id: str | None) -> None:
-        plan = f" with a plan {_shown(service_plan_id)}" if service_plan_id else ""
+        plan = f" with a plan {shown(service_plan_id)}" if service_plan_id else ""
         super().__init__(
-            f"There is no service offering {_shown(service_offering_id)}{plan} in the catalog. "
+            f"There is no service offering {shown(service_offering_id)}{plan} in the catalog. "
             "Read GET /v2/catalog for what can be ordered."
         )
 
@@ -94,7 +95,9 @@ class NotAuthenticated(BrokerError):
     code = "Unauthorized"
 
     def __init__(self) -> None:
-        super().__init__("The request carries no valid credentials of a platform registered with this broker.")
+        super().__init__(
+            "The request carries no valid credentials of a platform registered with this broker."
+        )
 
 
 class NotFound(BrokerError):
@@ -159,13 +162,16 @@ class ConcurrencyError(Unprocessable):
     """
     Another operation holds this service instance or service binding.
 
-    The platform may repeat the request later and must not start orphan mitigation (spec, "Blocking Operations").
+    The platform may repeat the request later and must not start orphan mitigation (spec, "Blocking
+    Operations").
     """
 
     code = "ConcurrencyError"
 
     def __init__(self, resource: str, running: str) -> None:
-        super().__init__(f"{resource} is busy with another {running}; retry once that has ended.", retry_after=5)
+        super().__init__(
+            f"{resource} is busy with another {running}; retry once that has ended.", retry_after=5
+        )
 
 
 class RequiresApp(Unprocessable):
@@ -183,9 +189,9 @@ class MaintenanceInfoConflict(Unprocessable):
     code = "MaintenanceInfoConflict"
 
     def __init__(self, sent: str, current: str | None) -> None:
-        now = f"is {_shown(current)}" if current else "has none"
+        now = f"is {shown(current)}" if current else "has none"
         super().__init__(
-            f"maintenance_info.version {_shown(sent)} was sent, but the plan's {now}. Fetch the catalog again."
+            f"maintenance_info.version {shown(sent)} was sent, but the plan's {now}. Fetch the catalog again."
         )
 
 
@@ -201,16 +207,23 @@ class NotBindable(Unprocessable):
     code = "NotBindable"
 
 
+class InstanceUnusable(Unprocessable):
+    """The service instance has failed and can only be deprovisioned."""
+
+    code = "InstanceUnusable"
+
+
 class HasChildren(Unprocessable):
     """A parent instance cannot be deprovisioned before its children."""
 
     code = "HasChildren"
 
     def __init__(self, instance_id: str, children: Sequence[str]) -> None:
-        named = ", ".join(_shown(child) for child in children[:10])
+        named = ", ".join(shown(child) for child in children[:10])
         more = f" and {len(children) - 10} more" if len(children) > 10 else ""
         super().__init__(
-            f"Service instance {_shown(instance_id)} still has child instances: {named}{more}. Delete them first."
+            f"Service instance {shown(instance_id)} still has child instances: {named}{more}. "
+            "Delete them first."
         )
 
 
@@ -234,7 +247,9 @@ class StoreUnavailable(Unavailable):
     code = "StoreUnavailable"
 
     def __init__(self) -> None:
-        super().__init__("The broker's database does not answer at the moment. Repeat the request.", retry_after=5)
+        super().__init__(
+            "The broker's database does not answer at the moment. Repeat the request.", retry_after=5
+        )
 
 
 class StillRunning(Unavailable):
@@ -243,7 +258,8 @@ class StillRunning(Unavailable):
     code = "StillRunning"
 
 
-def _shown(value: str | None) -> str:
+def shown(value: str | None) -> str:
+    """Quote what a client sent, cut and escaped, so that it cannot be turned against its reader."""
     text = "" if value is None else value
-    text = text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - as much as a person reads
+    text = text if len(text) <= 80 else text[:77] + "..."
     return "'" + text.encode("unicode_escape").decode("ascii") + "'"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from broker.domain.json_values import JsonObject
+from broker.domain.parameters import ParameterSchema
 from broker.errors import UnknownServicePlan
 
 
@@ -53,6 +54,26 @@ class ServicePlan:
     provisioner: str = "arm_template"
     recipe: JsonObject = field(default_factory=dict)
 
+    @cached_property
+    def create_parameters(self) -> ParameterSchema:
+        """What a creation may be given."""
+        return ParameterSchema(self.create_schema)
+
+    @cached_property
+    def update_parameters(self) -> ParameterSchema:
+        """What an update may change."""
+        return ParameterSchema(self.update_schema)
+
+    @cached_property
+    def bind_parameters(self) -> ParameterSchema:
+        """What a binding may be given."""
+        return ParameterSchema(self.bind_schema)
+
+    @property
+    def maintenance_version(self) -> str | None:
+        """The version that this revision of the plan installs."""
+        return self.maintenance_info.version if self.maintenance_info else None
+
 
 @dataclass(frozen=True)
 class ServiceOffering:
@@ -79,6 +100,7 @@ class Catalog:
     offerings: tuple[ServiceOffering, ...]
     revision: int = 0
     digest: str = ""
+    published_at: datetime | None = None
 
     @cached_property
     def _pairs(self) -> Mapping[tuple[str, str], tuple[ServiceOffering, ServicePlan]]:
@@ -94,6 +116,10 @@ class Catalog:
         if found is None:
             raise UnknownServicePlan(service_offering_id, service_plan_id)
         return found
+
+    def has_plan(self, service_offering_id: str, service_plan_id: str) -> bool:
+        """Tell whether there is such a pair."""
+        return (service_offering_id, service_plan_id) in self._pairs
 
     def offering(self, service_offering_id: str) -> ServiceOffering | None:
         """Find an offering by its id."""

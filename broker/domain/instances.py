@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -32,6 +33,42 @@ class Context:
     space: str | None = None
     instance_name: str | None = None
     whole: JsonObject = field(default_factory=dict)
+
+    @property
+    def scope(self) -> str:
+        """
+        Where an alias is unique: cluster and namespace, else organization and space, else the platform ("").
+
+        Only the context counts, not the deprecated `organization_guid` and `space_guid` beside it: clients
+        that send no context send made-up ones there.
+        """
+        whole = self.whole
+        for names in (("clusterid", "namespace"), ("organization_guid", "space_guid")):
+            place = [str(whole.get(name) or "") for name in names]
+            if any(place):
+                return json.dumps([*names, *place], ensure_ascii=False)
+        return ""
+
+    def same_place(self, other: Context) -> bool:
+        """Tell whether nothing that both name differs; what one of them leaves out does not count."""
+        pairs = (
+            (self.cluster, other.cluster),
+            (self.namespace, other.namespace),
+            (self.organization, other.organization),
+            (self.space, other.space),
+        )
+        return all(one == two for one, two in pairs if one is not None and two is not None)
+
+    def updated(self, newer: Context) -> Context:
+        """Take *newer* over; a place that it leaves out stays."""
+        return replace(
+            newer,
+            cluster=newer.cluster or self.cluster,
+            namespace=newer.namespace or self.namespace,
+            organization=newer.organization or self.organization,
+            space=newer.space or self.space,
+            instance_name=newer.instance_name or self.instance_name,
+        )
 
 
 @dataclass(frozen=True)
