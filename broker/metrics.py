@@ -1,0 +1,127 @@
+"""
+What is measured, in one object that the broker's parts are handed.
+
+No label holds what a caller can choose freely, so the number of series is bounded by routes, plans and states.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300)
+
+
+class Metrics:
+    """Counters, gauges and histograms of one process, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "broker_requests",
+            "Requests answered, by route, method and HTTP status.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "broker_request_seconds",
+            "Time from a request's head to the end of its answer.",
+            ["route", "method"],
+            buckets=_REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+        self._operations_finished = Counter(
+            "broker_operations_finished",
+            "Operations that ended, by kind, state and service plan.",
+            ["kind", "state", "plan"],
+            registry=self.registry,
+        )
+        self._operations_in_progress = Gauge(
+            "broker_operations_in_progress",
+            "Operations in progress, by kind and service plan.",
+            ["kind", "plan"],
+            registry=self.registry,
+        )
+        self._oldest = Gauge(
+            "broker_oldest_operation_age_seconds",
+            "Age of the operation that has been in progress longest; 0 if there is none.",
+            registry=self.registry,
+        )
+        self._due_lag = Histogram(
+            "broker_due_lag_seconds",
+            "How much later than due an operation was claimed.",
+            buckets=_LAG_BUCKETS,
+            registry=self.registry,
+        )
+        self._lost_leases = Counter(
+            "broker_lost_leases",
+            "Steps whose result was dropped since another runner had taken over.",
+            registry=self.registry,
+        )
+        self._arm_calls = Counter(
+            "broker_arm_calls",
+            "Calls to Azure Resource Manager, by kind (read, write, delete) and HTTP status (none: no answer).",
+            ["kind", "status"],
+            registry=self.registry,
+        )
+        self._arm_seconds = Histogram(
+            "broker_arm_call_seconds",
+            "Time that calls to Azure Resource Manager took.",
+            ["kind"],
+            buckets=_REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+        self._arm_remaining = Gauge(
+            "broker_arm_remaining_calls",
+            "Calls that Azure said are left, as of the last answer.",
+            ["subscription", "kind"],
+            registry=self.registry,
+        )
+
+    def request_answered(self, route: str, method: str, status: int, took: timedelta) -> None:
+        """Count a request; *route* is the route's pattern, never the path that was asked."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route, method).observe(took.total_seconds())
+
+    def operation_finished(self, kind: str, state: str, plan: str) -> None:
+        """Count an operation's end; *plan* is the plan's name."""
+        self._operations_finished.labels(kind, state, plan).inc()
+
+    def operations_counted(self, in_progress: dict[tuple[str, str], int], oldest: timedelta | None) -> None:
+        """Replace what is known of the work in progress: a count for each (kind, plan), and the oldest one's age."""
+        self._operations_in_progress.clear()
+        for (kind, plan), count in in_progress.items():
+            self._operations_in_progress.labels(kind, plan).set(count)
+        self._oldest.set(oldest.total_seconds() if oldest else 0)
+
+    def claimed_late(self, by: timedelta) -> None:
+        """Record how much later than due an operation was claimed."""
+        self._due_lag.observe(max(0.0, by.total_seconds()))
+
+    def lease_lost(self) -> None:
+        """Count a step whose result could not be written."""
+        self._lost_leases.inc()
+
+    def arm_called(
+        self,
+        kind: str,
+        status: int | None,
+        took: timedelta,
+        *,
+        subscription: str = "",
+        remaining: int | None = None,
+    ) -> None:
+        """Count a call to Azure Resource Manager; *status* is None when no answer came."""
+        self._arm_calls.labels(kind, "none" if status is None else str(status)).inc()
+        self._arm_seconds.labels(kind).observe(took.total_seconds())
+        if remaining is not None:
+            self._arm_remaining.labels(subscription, kind).set(remaining)
+
+    def exposed(self) -> bytes:
+        """Return all values in Prometheus' text format; its type is `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
