@@ -1,0 +1,1 @@
+"""How to ask Azure; knows nothing of service brokers."""

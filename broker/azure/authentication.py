@@ -1,0 +1,45 @@
+"""The bearer token on each request, and what it means when there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
+
+from broker.azure import distilling
+from broker.azure.failures import NotSent, TokenRefused
+
+
+class TokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
+    """
+    Puts a token on each request; a 401 is met once with a token asked for anew.
+
+    Raises:
+        TokenRefused: The issuer refused, or the token's file cannot be read.
+        NotSent: The issuer could not be reached. What became of the *token* request does not matter here: the
+            request itself has not left.
+    """
+
+    async def on_request(self, request: PipelineRequest[Any]) -> None:
+        """Put the token on *request*."""
+        try:
+            await super().on_request(request)
+        except ClientAuthenticationError as error:
+            raise TokenRefused(_told(error), code="no-token") from error
+        except OSError as error:
+            raise TokenRefused(f"The token's file: {error.strerror}", code="no-token") from error
+        except AzureError as error:
+            raise NotSent(_told(error), code="no-token-server") from error
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Send *request*, and once more if its token was refused: what is refused so was not carried out."""
+        response = await super().send(request)
+        if response.http_response.status_code == 401:
+            response = await super().send(request)
+        return response
+
+
+def _told(error: AzureError) -> str:
+    return distilling.redact(str(error).partition("\n")[0]) or type(error).__name__
