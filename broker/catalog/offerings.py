@@ -1,0 +1,111 @@
+"""From an offering's file and its template to the domain's service offering, recipe included. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from broker.catalog import schemas
+from broker.catalog.format import OfferingFile, PlanFile, UserParameter
+from broker.catalog.templates import Template
+from broker.domain.catalog import MaintenanceInfo, ServiceOffering, ServicePlan
+from broker.domain.json_values import JsonObject
+
+RECIPE_FORMAT = 1
+
+
+def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
+    """Put together what is offered; *parent* is the id of the parent's offering."""
+    return ServiceOffering(
+        id=read.id,
+        name=read.name,
+        description=read.description,
+        bindable=read.bindable,
+        plan_updateable=read.plan_updateable,
+        instances_retrievable=read.instances_retrievable,
+        bindings_retrievable=read.bindings_retrievable,
+        allow_context_updates=read.allow_context_updates,
+        tags=tuple(read.tags),
+        metadata=read.metadata,
+        plans=tuple(_service_plan(read, plan, template, parent) for plan in read.plans),
+    )
+
+
+def user_parameters(read: OfferingFile, plan: PlanFile) -> dict[str, UserParameter]:
+    """Return the offering's user parameters as this plan narrows them; what the plan fixes is not asked for."""
+    found = {}
+    for name, general in read.parameters.user.items():
+        if name in plan.fixed:
+            continue
+        narrowed = plan.user.get(name)
+        changes = narrowed.model_dump(exclude_unset=True) if narrowed else {}
+        found[name] = general.model_copy(update=changes)
+    return found
+
+
+def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent: str | None) -> ServicePlan:
+    user = user_parameters(read, plan)
+    bindable = read.bindable if plan.bindable is None else plan.bindable
+    maintenance = plan.maintenance_info
+    return ServicePlan(
+        id=plan.id,
+        name=plan.name,
+        description=plan.description,
+        free=plan.free,
+        bindable=bindable,
+        binding_rotatable=plan.binding_rotatable,
+        plan_updateable=read.plan_updateable if plan.plan_updateable is None else plan.plan_updateable,
+        maximum_polling_duration=timedelta(seconds=plan.maximum_polling_duration),
+        maintenance_info=MaintenanceInfo(maintenance.version, maintenance.description)
+        if maintenance
+        else None,
+        metadata=plan.metadata,
+        create_schema=schemas.create_schema(
+            user, template.parameters, takes_alias=read.takes_alias, has_parent=parent is not None
+        ),
+        update_schema=schemas.update_schema(user, template.parameters),
+        bind_schema=schemas.bind_schema(read.bind_parameters) if bindable else None,
+        grows_only=tuple(name for name, p in user.items() if p.grows_only),
+        sensitive=tuple(name for name, p in user.items() if p.sensitive or _secure(template, name)),
+        parent=parent,
+        takes_alias=read.takes_alias,
+        binding_lifetime=timedelta(seconds=plan.binding_lifetime) if plan.binding_lifetime else None,
+        provisioner=read.provisioner,
+        recipe=_recipe(read, plan, user, template),
+    )
+
+
+def _secure(template: Template, name: str) -> bool:
+    declared = template.parameters.get(name)
+    return declared is not None and declared.secure
+
+
+def _recipe(
+    read: OfferingFile, plan: PlanFile, user: dict[str, UserParameter], template: Template
+) -> JsonObject:
+    placement = (plan.placement or read.placement).model_dump(exclude_none=True)
+    recipe: dict[str, Any] = {
+        "format": RECIPE_FORMAT,
+        "template": template.whole,
+        "placement": placement,
+        "names": {key: rule.model_dump() for key, rule in read.names.items()},
+        "resources": [
+            {**r.model_dump(exclude_none=True), "api_version": template.api_version(r.type)}
+            for r in read.resources
+        ],
+        "user": {name: _user(p, name in template.parameters) for name, p in user.items()},
+        "fixed": {**read.parameters.fixed, **plan.fixed},
+        "broker": {
+            name: source if isinstance(source, str) else source.model_dump(exclude_unset=True)
+            for name, source in read.parameters.broker.items()
+        },
+        "binding": [verb.model_dump(exclude_unset=True) for verb in read.binding],
+    }
+    if read.database:
+        recipe["database"] = read.database.model_dump(exclude_none=True)
+    return recipe
+
+
+def _user(parameter: UserParameter, in_template: bool) -> JsonObject:  # noqa: FBT001 - private
+    said = parameter.model_dump(include={"default", "through", "grows_only", "immutable"}, exclude_none=True)
+    return {**said, "in_template": in_template}

@@ -1,0 +1,70 @@
+"""Files are proposals: a start publishes them as a revision in SQL, and the newest revision is what counts."""
+
+from __future__ import annotations
+
+import structlog
+
+from broker.catalog.faults import CatalogRefused, Fault
+from broker.catalog.guard import changes_refused
+from broker.catalog.revisions import digest_of, from_document, to_document
+from broker.domain.catalog import Catalog
+from broker.store import catalogs
+from broker.store.database import Database
+from broker.store.errors import Duplicate
+
+log = structlog.get_logger(__name__)
+
+
+async def publish(db: Database, proposed: Catalog, *, author: str, reason: str) -> Catalog:
+    """
+    Publish *proposed* unless it was published before, and return the newest published revision.
+
+    A set that was published before is not published again: otherwise a replica of the last release that starts
+    during a rolling upgrade would take the new catalog back. Two replicas that start at once publish it once.
+
+    Raises:
+        CatalogRefused: An id or a name that was published has changed or vanished. Nothing was published.
+        StoreUnavailable: The database did not answer.
+    """
+    document = to_document(proposed)
+    digest = digest_of(document)
+    try:
+        async with db.transaction() as tx:
+            if not await catalogs.was_published(tx, digest):
+                newest = await catalogs.newest(tx)
+                if newest is not None:
+                    revision, published, its_digest = newest
+                    _refuse_changes(from_document(published, revision=revision, digest=its_digest), proposed)
+                revision = await catalogs.publish(tx, document, digest, author, reason)
+                log.info("A catalog was published.", revision=revision, digest=digest)
+    except Duplicate:
+        log.info("Another replica published the same catalog.", digest=digest)
+    served = await newest_catalog(db)
+    if served.digest != digest:
+        log.warning(
+            "The catalog files are older than the published revision, which is served.",
+            revision=served.revision,
+            digest=served.digest,
+        )
+    return served
+
+
+async def newest_catalog(db: Database) -> Catalog:
+    """Return the newest published revision; an empty catalog of revision 0 if nothing was published."""
+    async with db.transaction(read_only=True) as tx:
+        newest = await catalogs.newest(tx)
+    if newest is None:
+        return Catalog(())
+    revision, document, digest = newest
+    return from_document(document, revision=revision, digest=digest)
+
+
+def _refuse_changes(published: Catalog, proposed: Catalog) -> None:
+    reasons = changes_refused(published, proposed)
+    if reasons:
+        raise CatalogRefused(
+            [
+                Fault("catalog", 0, "", f"{reason}, compared with revision {published.revision}")
+                for reason in reasons
+            ]
+        )

@@ -1,0 +1,130 @@
+"""
+JSON schemas for parameters, made from the template and what the offering's file says of each parameter.
+
+Draft-04 (spec, "Schemas Object"), at most 64 kB, no reference to the outside. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.catalog.format import UserParameter
+from broker.catalog.templates import TemplateParameter
+from broker.domain.json_values import JsonObject
+
+DRAFT_04 = "http://json-schema.org/draft-04/schema#"
+LARGEST = 64 * 1024
+ALIAS: JsonObject = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    "description": "A name of your choice by which other service instances can name this one as their parent.",
+}
+PARENT_ALIAS: JsonObject = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "description": "Alias or service instance id of the parent.",
+}
+
+
+def create_schema(
+    user: Mapping[str, UserParameter],
+    template: Mapping[str, TemplateParameter],
+    *,
+    takes_alias: bool = False,
+    has_parent: bool = False,
+) -> JsonObject:
+    """Make the schema of what a provision request may give."""
+    properties = {name: _property(user[name], template.get(name)) for name in user}
+    required = [name for name in user if _required(user[name], template.get(name))]
+    if takes_alias:
+        properties["alias"] = ALIAS
+    if has_parent:
+        properties["parentAlias"] = PARENT_ALIAS
+        required.append("parentAlias")
+    return _object(properties, required)
+
+
+def update_schema(user: Mapping[str, UserParameter], template: Mapping[str, TemplateParameter]) -> JsonObject:
+    """Make the schema of what an update request may give: no defaults, as what is not named stays."""
+    changeable = {name: parameter for name, parameter in user.items() if not parameter.immutable}
+    properties = {}
+    for name, parameter in changeable.items():
+        found = dict(_property(parameter, template.get(name)))
+        found.pop("default", None)
+        properties[name] = found
+    return _object(properties, [])
+
+
+def bind_schema(user: Mapping[str, UserParameter]) -> JsonObject:
+    """Make the schema of what a bind request may give."""
+    return _object(
+        {name: _property(parameter, None) for name, parameter in user.items()},
+        [name for name, parameter in user.items() if parameter.required],
+    )
+
+
+def _object(properties: Mapping[str, Any], required: list[str]) -> JsonObject:
+    schema: dict[str, Any] = {
+        "$schema": DRAFT_04,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": dict(properties),
+    }
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _required(parameter: UserParameter, template: TemplateParameter | None) -> bool:
+    if parameter.required is not None:
+        return parameter.required
+    if parameter.through or parameter.default is not None:
+        return False
+    return template is not None and not template.has_default
+
+
+def _property(parameter: UserParameter, template: TemplateParameter | None) -> JsonObject:
+    declared: JsonObject = {} if template is None or parameter.type else template.declared
+    kind = parameter.type or (template.type if template else "string")
+    found: dict[str, Any] = {"type": kind}
+    description = parameter.description or (
+        template.declared.get("metadata", {}).get("description") if template else None
+    )
+    _put(found, "title", parameter.title)
+    _put(found, "description", description)
+    default = parameter.default if parameter.default is not None else _literal(declared.get("defaultValue"))
+    if not (parameter.sensitive or (template and template.secure)):
+        _put(found, "default", default)
+    allowed = parameter.allowed or declared.get("allowedValues")
+    items = dict(parameter.items or {})
+    if kind == "array" and allowed:
+        items["enum"] = list(allowed)
+    else:
+        _put(found, "enum", allowed and list(allowed))
+    _put(found, "minimum", _first(parameter.minimum, declared.get("minValue")))
+    _put(found, "maximum", _first(parameter.maximum, declared.get("maxValue")))
+    shortest, longest = ("minItems", "maxItems") if kind == "array" else ("minLength", "maxLength")
+    _put(found, shortest, _first(parameter.min_length, declared.get("minLength")))
+    _put(found, longest, _first(parameter.max_items, parameter.max_length, declared.get("maxLength")))
+    _put(found, "pattern", parameter.pattern)
+    _put(found, "items", items or None)
+    _put(found, "uniqueItems", parameter.unique_items)
+    _put(found, "maxProperties", parameter.max_properties)
+    _put(found, "additionalProperties", parameter.additional)
+    return found
+
+
+def _put(schema: dict[str, Any], key: str, value: Any) -> None:
+    if value is not None:
+        schema[key] = value
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _literal(value: Any) -> Any:
+    """A default that is an expression is ARM's affair."""
+    return None if isinstance(value, str) and value.startswith("[") and not value.startswith("[[") else value

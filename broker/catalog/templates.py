@@ -1,0 +1,113 @@
+"""An ARM template as the catalog sees it: its parameters, what it makes and what it tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.catalog.faults import Fault
+from broker.catalog.files import Document, Place
+from broker.domain.json_values import JsonObject
+
+JSON_TYPES: Mapping[str, str] = {
+    "string": "string",
+    "securestring": "string",
+    "int": "integer",
+    "bool": "boolean",
+    "object": "object",
+    "secureobject": "object",
+    "array": "array",
+}
+_LIST_CALL = re.compile(r"\blist[A-Za-z]*\s*\(", re.IGNORECASE)
+_PARAMETER = re.compile(r"\bparameters\s*\(\s*'([^']+)'\s*\)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TemplateParameter:
+    name: str
+    type: str
+    """JSON's word for its type."""
+    secure: bool
+    has_default: bool
+    declared: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TemplateResource:
+    type: str
+    api_version: str
+    body: JsonObject
+    path: Place
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template that was read; `whole` is what is sent."""
+
+    file: str
+    whole: JsonObject
+    parameters: Mapping[str, TemplateParameter]
+    resources: tuple[TemplateResource, ...]
+
+    def api_version(self, resource_type: str) -> str | None:
+        return next((r.api_version for r in self.resources if r.type == resource_type), None)
+
+
+def template_of(document: Document) -> tuple[Template | None, list[Fault]]:
+    """Look through a template; None when it is too broken to go on with."""
+    whole = document.data
+    if not isinstance(whole, dict) or not isinstance(whole.get("resources"), list):
+        return None, [document.fault((), "is no ARM template with a list of resources")]
+    faults = list(_outputs(document, whole.get("outputs") or {}))
+    parameters = {}
+    for name, declared in (whole.get("parameters") or {}).items():
+        kind = str(declared.get("type", "")).lower() if isinstance(declared, dict) else ""
+        if kind not in JSON_TYPES:
+            faults.append(document.fault(("parameters", name), "has no type that ARM knows"))
+            continue
+        secure = kind.startswith("secure")
+        if secure and declared.get("defaultValue") not in (None, "", {}):
+            faults.append(document.fault(("parameters", name, "defaultValue"), "a secret has no default"))
+        parameters[name] = TemplateParameter(
+            name, JSON_TYPES[kind], secure, "defaultValue" in declared, declared
+        )
+    resources = []
+    for index, body in enumerate(whole["resources"]):
+        path: Place = ("resources", index)
+        if not isinstance(body, dict) or not all(
+            isinstance(body.get(k), str) for k in ("type", "apiVersion")
+        ):
+            faults.append(document.fault(path, "has no type or no apiVersion"))
+            continue
+        if body.get("type", "").lower() == "microsoft.resources/deployments":
+            faults.append(document.fault(path, "nested deployments are not implemented in this version"))
+            continue
+        resources.append(TemplateResource(body["type"], body["apiVersion"], body, path))
+    used = {match for text in _texts(whole) for match in _PARAMETER.findall(text)}
+    faults += [document.fault(("parameters", n), "is used but not declared") for n in used - set(parameters)]
+    faults += [document.fault(("parameters", n), "is declared but not used") for n in set(parameters) - used]
+    return Template(document.file, whole, parameters, tuple(resources)), faults
+
+
+def _outputs(document: Document, outputs: Any) -> Iterator[Fault]:
+    for name, output in outputs.items() if isinstance(outputs, dict) else ():
+        path: Place = ("outputs", name)
+        if str(output.get("type", "")).lower().startswith("secure"):
+            yield document.fault(path, "a secret output cannot be read back; ask for it when binding")
+        if any(_LIST_CALL.search(text) for text in _texts(output)):
+            yield document.fault(
+                path, "calls a list function: outputs stay readable in the deployment history"
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
