@@ -1,0 +1,45 @@
+"""What the store tells its callers apart; all but these are `StoreUnavailable` or faults of the program."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something that the store found and its caller has to decide about."""
+
+
+class Duplicate(StoreError):
+    """
+    A row with this identity exists already: a concurrent request was faster.
+
+    The transaction is of no more use; decide again in a new one.
+    """
+
+
+class ClaimLost(StoreError):
+    """The claim is not this runner's any more; nothing was written and nothing may be."""
+
+
+class SchemaOutdated(StoreError):
+    """The database's tables are not those of this release."""
+
+    def __init__(self, found: str | None, wanted: str) -> None:
+        state = f"is at revision {found}" if found else "holds no tables of this broker"
+        super().__init__(f"The database {state}, this release needs {wanted}: run `osb migrate`.")
+
+
+class DatabaseInUse(StoreError):
+    """Another process works on this SQLite file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"Another broker process uses the database {path}. SQLite serves one process; "
+            "stop the other one or use PostgreSQL."
+        )
+
+
+class UnsupportedDatabase(StoreError):
+    """The database's URL names something that the broker cannot work on."""
+
+
+class SealBroken(StoreError):
+    """A sealed value cannot be opened: its key is not in the key ring, or it was moved or changed."""

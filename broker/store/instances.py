@@ -1,0 +1,203 @@
+"""Service instances as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, delete, func, select, update
+
+from broker.domain.instances import Configuration, Context, InstanceState, ServiceInstance
+from broker.store import bindings, history
+from broker.store.database import Transaction
+from broker.store.sealing import KeyRing
+from broker.store.tables import external_resources
+from broker.store.tables import history as past
+from broker.store.tables import service_instances as table
+
+
+async def get(tx: Transaction, platform: str, instance_id: str) -> ServiceInstance | None:
+    """Return the living instance of that platform."""
+    return await _one(tx, table.c.platform == platform, table.c.instance_id == instance_id)
+
+
+async def locked(tx: Transaction, platform: str, instance_id: str) -> ServiceInstance | None:
+    """Return the living instance and keep others from changing it until the transaction ends."""
+    return await _one(tx, table.c.platform == platform, table.c.instance_id == instance_id, lock=True)
+
+
+async def by_key(tx: Transaction, key: UUID) -> ServiceInstance | None:
+    return await _one(tx, table.c.key == key)
+
+
+async def locked_by_key(tx: Transaction, key: UUID) -> ServiceInstance | None:
+    return await _one(tx, table.c.key == key, lock=True)
+
+
+async def by_keys(tx: Transaction, keys: Iterable[UUID]) -> dict[UUID, ServiceInstance]:
+    """Return those of the instances that live."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    rows = await tx.execute(select(table).where(table.c.key.in_(wanted)))
+    return {row.key: _instance(row, tx.sealing) for row in rows}
+
+
+async def by_alias(tx: Transaction, platform: str, scope: str, alias: str) -> ServiceInstance | None:
+    """Return the instance that bears the alias in that scope of the platform."""
+    return await _one(tx, table.c.platform == platform, table.c.scope == scope, table.c.alias == alias)
+
+
+async def children(tx: Transaction, key: UUID) -> list[ServiceInstance]:
+    """Return the instances whose parent this one is, oldest first."""
+    rows = await tx.execute(select(table).where(table.c.parent_key == key).order_by(table.c.created_at))
+    return [_instance(row, tx.sealing) for row in rows]
+
+
+async def add(tx: Transaction, instance: ServiceInstance) -> None:
+    """
+    Add a new instance.
+
+    Raises:
+        Duplicate: Its id, or its alias in this scope, is taken; decide again in a new transaction.
+    """
+    await tx.execute(table.insert().values(_columns(instance, tx.sealing)))
+
+
+async def save(tx: Transaction, instance: ServiceInstance) -> None:
+    """
+    Write all of an instance that is locked in this transaction.
+
+    Raises:
+        Duplicate: Its alias is taken.
+    """
+    columns = _columns(instance, tx.sealing)
+    del columns["key"], columns["created_at"]
+    await tx.execute(update(table).where(table.c.key == instance.key).values(columns))
+
+
+async def remove(tx: Transaction, instance: ServiceInstance, *, reason: str) -> None:
+    """
+    Move an instance, with what is left of its bindings, to the history.
+
+    Rows of external resources that still live stay, so that what an operator abandons is not forgotten.
+    """
+    for binding in await bindings.of_instance(tx, instance.key):
+        await bindings.remove(tx, binding, instance, reason=reason)
+    await tx.execute(
+        delete(external_resources).where(
+            external_resources.c.instance_key == instance.key,
+            external_resources.c.gone_at.is_not(None) | ~external_resources.c.made_by_us,
+        )
+    )
+    await history.add_instance(tx, instance, reason)
+    await tx.execute(delete(table).where(table.c.key == instance.key))
+
+
+async def next_generation(tx: Transaction, platform: str, instance_id: str) -> int:
+    """Return the generation for a new instance under this id: 0, or one more than any before it had."""
+    former = await tx.execute(
+        select(func.max(past.c.generation)).where(
+            past.c.platform == platform, past.c.instance_id == instance_id, past.c.kind == history.INSTANCE
+        )
+    )
+    last = former.scalar_one()
+    return 0 if last is None else last + 1
+
+
+async def _one(tx: Transaction, *conditions: Any, lock: bool = False) -> ServiceInstance | None:
+    query = select(table).where(*conditions)
+    row = (await tx.execute(query.with_for_update() if lock else query)).first()
+    return None if row is None else _instance(row, tx.sealing)
+
+
+def _columns(instance: ServiceInstance, sealing: KeyRing) -> dict[str, Any]:
+    context = instance.context
+    return {
+        "key": instance.key,
+        "platform": instance.platform,
+        "instance_id": instance.instance_id,
+        "generation": instance.generation,
+        "state": instance.state.value,
+        "service_offering_id": instance.service_offering_id,
+        "provisioner": instance.provisioner,
+        "applied_plan_id": instance.applied.service_plan_id if instance.applied else None,
+        "applied_sealed": _sealed(instance.applied, sealing, _place("applied", instance.key)),
+        "asked_plan_id": instance.asked.service_plan_id if instance.asked else None,
+        "asked_sealed": _sealed(instance.asked, sealing, _place("asked", instance.key)),
+        "platform_kind": context.platform_kind,
+        "cluster": context.cluster,
+        "namespace": context.namespace,
+        "organization": context.organization,
+        "space": context.space,
+        "instance_name": context.instance_name,
+        "context": dict(context.whole),
+        "scope": instance.scope,
+        "alias": instance.alias,
+        "parent_key": instance.parent_key,
+        "subscription": instance.subscription,
+        "region": instance.region,
+        "resource_group": instance.resource_group,
+        "record": dict(instance.record),
+        "dashboard_url": instance.dashboard_url,
+        "catalog_revision": instance.catalog_revision,
+        "created_at": instance.created_at,
+    }
+
+
+def _instance(row: Row[Any], sealing: KeyRing) -> ServiceInstance:
+    return ServiceInstance(
+        key=row.key,
+        platform=row.platform,
+        instance_id=row.instance_id,
+        generation=row.generation,
+        state=InstanceState(row.state),
+        service_offering_id=row.service_offering_id,
+        created_at=row.created_at,
+        provisioner=row.provisioner,
+        applied=_unsealed(row.applied_sealed, sealing, _place("applied", row.key)),
+        asked=_unsealed(row.asked_sealed, sealing, _place("asked", row.key)),
+        context=Context(
+            platform_kind=row.platform_kind,
+            cluster=row.cluster,
+            namespace=row.namespace,
+            organization=row.organization,
+            space=row.space,
+            instance_name=row.instance_name,
+            whole=row.context,
+        ),
+        scope=row.scope,
+        alias=row.alias,
+        parent_key=row.parent_key,
+        subscription=row.subscription,
+        region=row.region,
+        resource_group=row.resource_group,
+        record=row.record,
+        dashboard_url=row.dashboard_url,
+        catalog_revision=row.catalog_revision,
+    )
+
+
+def _place(column: str, key: UUID) -> str:
+    return f"service_instances.{column}_sealed:{key.hex}"
+
+
+def _sealed(configuration: Configuration | None, sealing: KeyRing, place: str) -> bytes | None:
+    if configuration is None:
+        return None
+    document: Sequence[Any] = (
+        configuration.service_plan_id,
+        dict(configuration.parameters),
+        dict(configuration.secrets),
+        configuration.maintenance_version,
+    )
+    return sealing.seal(json.dumps(document, separators=(",", ":")).encode(), place=place)
+
+
+def _unsealed(sealed: bytes | None, sealing: KeyRing, place: str) -> Configuration | None:
+    if sealed is None:
+        return None
+    plan, parameters, secrets, version = json.loads(sealing.unseal(sealed, place=place))
+    return Configuration(plan, parameters, secrets, version)

@@ -1,0 +1,80 @@
+"""Bringing the database's tables to this release: alembic, configured in code, synchronous."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from broker.errors import StoreUnavailable
+from broker.shipped import shipped
+from broker.store import postgresql, sqlite
+from broker.store.database import is_sqlite
+
+# Any number that all releases share: two migrations at once take turns.
+_ADVISORY_LOCK = 2_017_021_700
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """
+    Bring the tables of the database at *url* to *revision*; nothing happens when they are there already.
+
+    All of it is one transaction: it succeeds or changes nothing.
+
+    Raises:
+        DatabaseInUse: A broker runs on this SQLite file.
+        UnsupportedDatabase: The URL names neither PostgreSQL nor SQLite.
+        StoreUnavailable: The database does not answer.
+    """
+    with _connected(url, alone=True) as connection:
+        command.upgrade(_configured(connection), revision)
+
+
+def current(url: str) -> str | None:
+    """Return the revision that the tables are at; None before the first migration."""
+    with _connected(url, alone=False) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def revisions() -> tuple[str, ...]:
+    """Return all revisions that this installation carries, oldest first."""
+    scripts = ScriptDirectory.from_config(_configured(None))
+    return tuple(reversed([script.revision for script in scripts.walk_revisions()]))
+
+
+def _configured(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(shipped("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _connected(url: str, *, alone: bool) -> Iterator[Connection]:
+    lock = None
+    if is_sqlite(url):
+        path = sqlite.path_of(url)
+        lock = sqlite.FileLock(path) if alone else None
+        engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        sqlite.configure(engine, begin="BEGIN IMMEDIATE" if alone else "BEGIN")
+    else:
+        server = postgresql.Server(url)
+        engine = create_engine(server.url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    try:
+        with engine.begin() as connection:
+            if alone and engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            yield connection
+    except OperationalError as fault:
+        raise StoreUnavailable from fault
+    finally:
+        engine.dispose()
+        if lock is not None:
+            lock.release()

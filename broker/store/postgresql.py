@@ -1,0 +1,95 @@
+"""The production database: any number of processes share it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+POOL_TIMEOUT_S = 5.0
+
+
+class Server:
+    """
+    What the broker's PostgreSQL is reached with.
+
+    `pgbouncer=true` in the URL's query (taken out before the driver sees it) says that a transaction pooler
+    stands in between: no prepared statements then, no session settings, and no LISTEN through it.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self.pooled = str(parsed.query.get("pgbouncer", "")).lower() in {"true", "1", "yes"}
+        self.url: URL = parsed.difference_update_query(["pgbouncer"]).set(drivername="postgresql+psycopg")
+
+    @property
+    def conninfo(self) -> str:
+        return make_conninfo(
+            self.url.set(drivername="postgresql").render_as_string(hide_password=False),
+            **self._parameters,
+        )
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "application_name": "azure-service-broker",
+        }
+        if not self.pooled:
+            settings = {
+                "timezone": "UTC",
+                "statement_timeout": STATEMENT_TIMEOUT_MS,
+                "lock_timeout": LOCK_TIMEOUT_MS,
+                "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
+            }
+            parameters["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return {name: value for name, value in parameters.items() if name not in self.url.query}
+
+    def engine(self, pool_size: int) -> AsyncEngine:
+        """Return the engine of all transactions."""
+        arguments = dict(self._parameters)
+        if self.pooled:
+            arguments["prepare_threshold"] = None
+        return create_async_engine(
+            self.url,
+            connect_args=arguments,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_S,
+            # The latest returned connection first: few stay busy, the rest idle.
+            pool_use_lifo=True,
+        )
+
+    def reading_pool(self, size: int) -> AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]:
+        """Return a pool of bare connections in autocommit, for reads that must cost next to nothing."""
+        return AsyncConnectionPool(
+            self.conninfo,
+            kwargs={"autocommit": True, "prepare_threshold": None if self.pooled else 0},
+            min_size=1,
+            max_size=size,
+            timeout=POOL_TIMEOUT_S,
+            open=False,
+            name="broker-reads",
+        )
+
+
+def is_unavailable(fault: BaseException) -> bool:
+    """Whether the server, and not the statement, is at fault: away, restarting, full, or too slow."""
+    return isinstance(fault, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def is_duplicate(fault: BaseException) -> bool:
+    """Whether a unique constraint refused a row."""
+    return isinstance(fault, psycopg.errors.UniqueViolation)

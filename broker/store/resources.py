@@ -1,0 +1,94 @@
+"""What instances and bindings have made in Azure: the rows that deletion goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, update
+
+from broker.domain.operations import ExternalResource
+from broker.store.database import Transaction
+from broker.store.tables import external_resources as table
+
+
+async def of_instance(tx: Transaction, instance_key: UUID) -> list[ExternalResource]:
+    """Return all resources of the instance and of its bindings, gone ones too, in the order of creation."""
+    return await _found(tx, table.c.instance_key == instance_key)
+
+
+async def of_binding(tx: Transaction, binding_key: UUID) -> list[ExternalResource]:
+    """Return the resources of one binding, gone ones too."""
+    return await _found(tx, table.c.binding_key == binding_key)
+
+
+async def of_instances(tx: Transaction, instance_keys: Sequence[UUID]) -> list[ExternalResource]:
+    """Return the resources of several instances and their bindings."""
+    return await _found(tx, table.c.instance_key.in_(instance_keys)) if instance_keys else []
+
+
+async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
+    """Write down what is about to be created; again is harmless, and what was gone lives again."""
+    for resource in resources:
+        changed = await tx.execute(
+            update(table)
+            .where(table.c.instance_key == resource.instance_key, table.c.resource_id == resource.resource_id)
+            .values(
+                api_version=resource.api_version,
+                position=resource.position,
+                made_by_us=resource.made_by_us,
+                binding_key=resource.binding_key,
+                gone_at=resource.gone_at,
+            )
+        )
+        if changed.rowcount == 0:
+            await tx.execute(
+                table.insert().values(
+                    instance_key=resource.instance_key,
+                    binding_key=resource.binding_key,
+                    resource_id=resource.resource_id,
+                    api_version=resource.api_version,
+                    position=resource.position,
+                    made_by_us=resource.made_by_us,
+                    created_at=resource.created_at or tx.now,
+                    gone_at=resource.gone_at,
+                )
+            )
+
+
+async def gone(tx: Transaction, instance_key: UUID, resource_ids: Sequence[str]) -> None:
+    """Note that these were seen to be gone."""
+    await tx.execute(
+        update(table)
+        .where(
+            table.c.instance_key == instance_key,
+            table.c.resource_id.in_(resource_ids),
+            table.c.gone_at.is_(None),
+        )
+        .values(gone_at=tx.now)
+    )
+
+
+async def all_gone(tx: Transaction, instance_key: UUID, binding_key: UUID | None) -> None:
+    """Note that nothing is left of an instance with its bindings, or of one binding."""
+    whose = table.c.binding_key == binding_key if binding_key else table.c.instance_key == instance_key
+    await tx.execute(update(table).where(whose, table.c.gone_at.is_(None)).values(gone_at=tx.now))
+
+
+async def _found(tx: Transaction, condition: Any) -> list[ExternalResource]:
+    rows = await tx.execute(select(table).where(condition).order_by(table.c.position, table.c.number))
+    return [_resource(row) for row in rows]
+
+
+def _resource(row: Row[Any]) -> ExternalResource:
+    return ExternalResource(
+        instance_key=row.instance_key,
+        resource_id=row.resource_id,
+        api_version=row.api_version,
+        position=row.position,
+        made_by_us=row.made_by_us,
+        binding_key=row.binding_key,
+        created_at=row.created_at,
+        gone_at=row.gone_at,
+    )

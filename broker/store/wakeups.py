@@ -1,0 +1,204 @@
+"""Wake-ups: for runners that wait for work, and for requests that await an operation's end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+import structlog
+from sqlalchemy import text
+
+from broker.errors import StoreUnavailable
+from broker.store.plain_query import PlainQuery
+
+if TYPE_CHECKING:
+    from broker.store.database import Database, Transaction
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "azure_service_broker"
+_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', :payload)")
+_ENDED = PlainQuery("SELECT finished_at IS NOT NULL FROM operations WHERE id = %s")
+_WORK = "work"
+_RECONNECT_AFTER = 1.0
+
+
+class Wakeups:
+    """
+    PostgreSQL: LISTEN on a connection of its own, NOTIFY inside the transaction. SQLite: events in the process.
+
+    Losing any of them costs latency only: both waits look at the database themselves from time to time.
+    """
+
+    def __init__(self, *, conninfo: str | None = None) -> None:
+        self.count = 0
+        """Rises with every wake-up; read it before looking at the queue, so that none is missed."""
+        self._conninfo = conninfo
+        self._database: Database | None = None
+        self._waiting: set[asyncio.Event] = set()
+        self._awaited: dict[UUID, set[asyncio.Event]] = {}
+        self._listener: asyncio.Task[None] | None = None
+        self.listening = asyncio.Event()
+
+    async def start(self, database: Database) -> None:
+        self._database = database
+        if self._conninfo is not None:
+            self._listener = asyncio.create_task(self._listen(self._conninfo), name="wake-ups")
+        elif database.kind == "postgresql":
+            log.warning(
+                "No wake-ups through a transaction pooler: name a direct listen URL, or work starts late."
+            )
+
+    async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+            self._listener = None
+
+    @property
+    def fallback(self) -> timedelta:
+        """How long a runner sleeps at most; spread, so that replicas do not all look at once."""
+        if self._database is not None and self._database.kind == "sqlite":
+            return timedelta(seconds=1)
+        return timedelta(seconds=random.uniform(2.5, 5))  # noqa: S311 - spreads load, guards nothing
+
+    async def work(self, timeout: timedelta, *, after: int) -> None:  # noqa: ASYNC109 - being late is no error
+        """Return when `count` is past *after*, or when *timeout* is over."""
+        if self.count != after:
+            return
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            async with asyncio.timeout(max(0.0, timeout.total_seconds())):
+                await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(event)
+
+    def wake(self) -> None:
+        """Wake the runners of this process."""
+        self.count += 1
+        for event in self._waiting:
+            event.set()
+
+    @contextmanager
+    def finished(self, operation_id: UUID) -> Iterator[Awaited]:
+        """
+        Watch for the end of an operation; enter before its acceptance is committed, so that nothing is missed.
+
+        No database connection is held while `wait` waits.
+        """
+        event = asyncio.Event()
+        self._awaited.setdefault(operation_id, set()).add(event)
+        try:
+            yield Awaited(self, operation_id, event)
+        finally:
+            watchers = self._awaited[operation_id]
+            watchers.discard(event)
+            if not watchers:
+                del self._awaited[operation_id]
+
+    async def announce(self, transaction: Transaction) -> None:
+        """Put the notifications into the transaction: they go out with its commit, or not at all."""
+        if self._database is None or self._database.kind == "sqlite":
+            return
+        if transaction.wakes:
+            await transaction.connection.execute(_NOTIFY, {"payload": _WORK})
+        for operation_id in transaction.ended:
+            await transaction.connection.execute(_NOTIFY, {"payload": str(operation_id)})
+
+    def committed(self, transaction: Transaction) -> None:
+        """Tell this process at once, without the way through the server."""
+        for operation_id in transaction.ended:
+            self._tell(operation_id)
+        if transaction.wakes:
+            self.wake()
+
+    async def watch(self) -> None:
+        """
+        Stay for as long as the listener lives; a fault that ends it rises here.
+
+        Whoever supervises the process awaits this: a dead listener behind a healthy API is not to last.
+        """
+        if self._listener is not None:
+            await asyncio.shield(self._listener)
+        else:
+            await asyncio.Event().wait()
+
+    def _tell(self, operation_id: UUID) -> None:
+        for event in self._awaited.get(operation_id, ()):
+            event.set()
+
+    async def _listen(self, conninfo: str) -> None:
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self.listening.set()
+                    # What was notified while nobody listened is lost: look once.
+                    self.wake()
+                    for events in self._awaited.values():
+                        for event in events:
+                            event.set()
+                    async for notice in connection.notifies():
+                        self._received(notice.payload)
+            except psycopg.Error as fault:
+                self.listening.clear()
+                log.warning(
+                    "The connection for wake-ups was lost; it is made again.", fault=type(fault).__name__
+                )
+            await asyncio.sleep(_RECONNECT_AFTER)
+
+    def _received(self, payload: str) -> None:
+        if payload == _WORK:
+            self.wake()
+            return
+        with contextlib.suppress(ValueError):  # somebody else's use of the channel
+            self._tell(UUID(payload))
+
+    async def _has_ended(self, operation_id: UUID) -> bool:
+        if self._database is None:
+            return False
+        try:
+            row = await self._database.fetch_one(_ENDED, operation_id)
+        except StoreUnavailable:
+            return False
+        return row is not None and bool(row[0])
+
+
+class Awaited:
+    """An operation whose end somebody awaits."""
+
+    LOOK_EVERY = timedelta(milliseconds=250)
+
+    def __init__(self, wakeups: Wakeups, operation_id: UUID, event: asyncio.Event) -> None:
+        self._wakeups = wakeups
+        self._operation_id = operation_id
+        self._event = event
+
+    async def wait(self, timeout: timedelta) -> bool:  # noqa: ASYNC109 - being late is an answer
+        """Wait at most *timeout*; true when the operation has ended."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout.total_seconds()
+        while True:
+            left = end - loop.time()
+            if left <= 0:
+                return await self._wakeups._has_ended(self._operation_id)  # noqa: SLF001 - two halves of one thing
+            try:
+                async with asyncio.timeout(min(left, self.LOOK_EVERY.total_seconds())):
+                    await self._event.wait()
+            except TimeoutError:
+                pass
+            self._event.clear()
+            # Told or not, the database says whether it is so.
+            if await self._wakeups._has_ended(self._operation_id):  # noqa: SLF001 - likewise
+                return True
