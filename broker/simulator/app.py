@@ -1,0 +1,283 @@
+"""The ASGI app: what every call passes before and after its handler."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+import uuid
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from broker.simulator.arm import RESOURCES_VERSIONS, Arm
+from broker.simulator.arm_errors import ArmError
+from broker.simulator.clock import Clock
+from broker.simulator.control import PREFIX, Control
+from broker.simulator.database_servers import DatabaseServers
+from broker.simulator.deployments import Deployments
+from broker.simulator.durations import Durations
+from broker.simulator.faults import Fault, Faults
+from broker.simulator.kinds import Kind
+from broker.simulator.ledger import Call, Ledger
+from broker.simulator.postgresql import kinds
+from broker.simulator.rate_limits import RateLimits, Taken
+from broker.simulator.resources import Resources
+from broker.simulator.routes import Asked, Reply, Routes
+from broker.simulator.state import State
+
+log = structlog.get_logger(__name__)
+
+GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+OF_RESOURCES = re.compile(
+    r"/subscriptions(?:/[^/]+(?:/(?:locations|resources|providers|operationresults/.*"
+    r"|providers/[^/]+(?:/register)?|resourcegroups(?:/[^/]+(?:/resources|/deployments/.*"
+    r"|/providers/microsoft\.resources/.*)?)?))?)?",
+    re.IGNORECASE,
+)
+DEPLOYMENT = re.compile(r"/deployments/([^/]+)", re.IGNORECASE)
+LARGEST_BODY = 4 * 1024 * 1024
+
+
+class Simulator:
+    """
+    An ARM in memory.
+
+    Args:
+        token: The only bearer token that is accepted.
+        databases: The real database servers behind simulated ones.
+        clock: Simulated time.
+        durations: How long things take in it.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        databases: DatabaseServers,
+        clock: Clock,
+        durations: Durations | None = None,
+        state: State | None = None,
+    ) -> None:
+        durations = durations or Durations()
+        self.state = state or State()
+        self.clock = clock
+        self.ledger = Ledger()
+        self.faults = Faults()
+        self.limits = RateLimits(clock)
+        self._token = token
+        every = kinds(self.state, durations, databases)
+        resources = Resources(self.state, clock, every, Kind(self.state, durations))
+        deployments = Deployments(self.state, resources, clock, durations)
+        self._arm = Arm(self.state, clock, durations, resources, deployments).routes()
+        control = Control(self.state, clock, self.ledger, self.faults, self.limits, resources, deployments)
+        self._control = control.routes()
+
+    async def close(self) -> None:
+        """End all work under way."""
+        await self.state.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        if request.url.path.startswith(PREFIX):
+            response = await self._answer_control(request)
+            await response(scope, receive, send)
+            return
+        call = self.ledger.open(_noted(request))
+        response_or_none = await self._answer_arm(request, call)
+        if response_or_none is None:
+            _abort(send)
+            return
+        call.status = response_or_none.status_code
+        await response_or_none(scope, receive, send)
+
+    async def _answer_control(self, request: Request) -> Response:
+        try:
+            self._authenticate(request)
+            reply = await self._handled(self._control, request, str(uuid.uuid4()), None)
+        except ArmError as error:
+            reply = Reply(error.status, {"error": error.error()}, error.headers)
+        return _response(request, reply)
+
+    async def _answer_arm(self, request: Request, call: Call) -> Response | None:
+        """The reply to a call; None when its connection is to be aborted."""
+        taken: Taken | None = None
+        try:
+            principal = self._authenticate(request)
+            taken = self.limits.take(principal, request.method)
+            if not taken.allowed:
+                raise self._throttled(taken)
+            fault = self.faults.strike(request.method, request.url.path)
+            if fault is not None:
+                call.fault = fault.kind
+                broken = await _befallen(fault)
+                if broken is not None:
+                    return _with_ids(broken, request, call, taken)
+                if fault.kind == "reset":
+                    return None
+            call.handled = True
+            reply = await self._handled(self._arm, request, call.correlation_id, fault)
+            if fault is not None and fault.kind == "reply_lost":
+                return None
+        except ArmError as error:
+            call.code = error.code
+            reply = Reply(error.status, {"error": error.error()}, error.headers)
+        return _with_ids(_response(request, reply), request, call, taken)
+
+    def _authenticate(self, request: Request) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token.encode()):
+            return "simulator"
+        authority = f"https://login.microsoftonline.com/{self.state.tenant}"
+        challenge = f'Bearer authorization_uri="{authority}", error="invalid_token"'
+        code = "InvalidAuthenticationToken" if token else "AuthenticationFailed"
+        message = "The access token is invalid." if token else "The 'Authorization' header is missing."
+        raise ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
+
+    def _throttled(self, taken: Taken) -> ArmError:
+        return ArmError(
+            429,
+            "SubscriptionRequestsThrottled",
+            f"Number of {taken.kind} for subscription '{self.state.subscription}' exceeded the limit. "
+            "Please try again after the time in the Retry-After header.",
+            headers={"Retry-After": str(self.clock.wall_seconds(taken.wait))},
+        )
+
+    async def _handled(
+        self, routes: Routes, request: Request, correlation_id: str, fault: Fault | None
+    ) -> Reply:
+        path = request.url.path.rstrip("/") or "/"
+        found = routes.find(request.method, path)
+        if found is None:
+            raise ArmError(404, "InvalidResourceType", f"There is nothing at {request.method} '{path}'.")
+        handler, names = found
+        if routes is self._arm:
+            self._check_version(path, request.query_params.get("api-version"))
+            subscription = names.get("subscription")
+            if subscription is not None and subscription.lower() != self.state.subscription.lower():
+                raise ArmError(
+                    404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
+                )
+        host = request.headers.get("host", request.url.netloc)
+        asked = Asked(
+            method=request.method,
+            path=path,
+            query=request.query_params,
+            body=await _body(request),
+            base=f"{request.url.scheme}://{host}",
+            correlation_id=correlation_id,
+            fault=fault,
+            names=names,
+        )
+        try:
+            return await handler(asked)
+        except ArmError:
+            raise
+        except Exception as error:
+            log.exception("The simulator failed to answer", method=request.method, path=path)
+            raise ArmError(500, "InternalServerError", "The simulator failed; its log tells why.") from error
+
+    def _check_version(self, path: str, api_version: str | None) -> None:
+        if not api_version:
+            raise ArmError(
+                400,
+                "MissingApiVersionParameter",
+                "The api-version query parameter (?api-version=) is required for all requests.",
+            )
+        if OF_RESOURCES.fullmatch(path) and api_version not in RESOURCES_VERSIONS:
+            listed = ", ".join(RESOURCES_VERSIONS)
+            raise ArmError(
+                400,
+                "InvalidApiVersionParameter",
+                f"The api-version '{api_version}' is invalid. The supported versions are '{listed}'.",
+            )
+
+
+def _noted(request: Request) -> Call:
+    path = request.url.path
+    deployment = DEPLOYMENT.search(path)
+    correlation = request.headers.get("x-ms-correlation-request-id", "")
+    return Call(
+        sequence=0,
+        time=Clock.now(),
+        method=request.method,
+        path=path,
+        api_version=request.query_params.get("api-version"),
+        client_request_id=request.headers.get("x-ms-client-request-id"),
+        correlation_id=correlation if GUID.fullmatch(correlation) else str(uuid.uuid4()),
+        request_id=str(uuid.uuid4()),
+        deployment=deployment[1] if deployment else None,
+    )
+
+
+async def _body(request: Request) -> Any:
+    content = await request.body()
+    if len(content) > LARGEST_BODY:
+        raise ArmError(413, "RequestContentTooLarge", "The request content is larger than 4 MB.")
+    if not content:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ArmError(
+            400, "InvalidRequestContent", "The request content was invalid and could not be deserialized."
+        ) from error
+
+
+async def _befallen(fault: Fault) -> Response | None:
+    """What a fault answers instead of the handler; None when the call goes on."""
+    options = fault.options
+    if fault.kind == "slow":
+        await asyncio.sleep(float(options.get("seconds", 1)))
+        return None
+    retry = {"Retry-After": str(options["retry_after"])} if "retry_after" in options else {}
+    if fault.kind == "throttle":
+        status, code, message = 429, "TooManyRequests", "The request is being throttled."
+        retry = {"Retry-After": str(options.get("retry_after", 1))}
+    elif fault.kind == "error":
+        status, code, message = 500, "InternalServerError", "The server encountered an error."
+    elif fault.kind == "delete_refused":
+        status, code, message = 409, "AnotherOperationInProgress", "Another operation is in progress."
+    else:
+        return None
+    status = int(options.get("status", status))
+    if options.get("html"):
+        page = f"<html><head><title>{status}</title></head><body><h1>Service unavailable</h1></body></html>"
+        return Response(page, status, retry, "text/html")
+    error = {"code": options.get("code", code), "message": options.get("message", message)}
+    return Response(json.dumps({"error": error}), status, retry, "application/json")
+
+
+def _response(request: Request, reply: Reply) -> Response:
+    if reply.body is None or request.method == "HEAD":
+        return Response(None, reply.status, dict(reply.headers))
+    text = json.dumps(reply.body)
+    return Response(text, reply.status, dict(reply.headers), "application/json; charset=utf-8")
+
+
+def _with_ids(response: Response, request: Request, call: Call, taken: Taken | None) -> Response:
+    headers = response.headers
+    headers["x-ms-request-id"] = call.request_id
+    headers["x-ms-correlation-request-id"] = call.correlation_id
+    headers["x-ms-routing-request-id"] = f"SIMULATED:{call.time:%Y%m%dT%H%M%SZ}:{call.request_id}"
+    headers["Cache-Control"] = "no-cache"
+    if request.headers.get("x-ms-return-client-request-id", "").lower() == "true" and call.client_request_id:
+        headers["x-ms-client-request-id"] = call.client_request_id
+    if taken is not None:
+        headers[f"x-ms-ratelimit-remaining-subscription-{taken.kind}"] = str(taken.left)
+        headers[f"x-ms-ratelimit-remaining-subscription-global-{taken.kind}"] = str(taken.left_global)
+    return response
+
+
+def _abort(send: Send) -> None:
+    """Cut the connection without a byte of reply; uvicorn offers no public way to do so."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionResetError("the simulator cut the connection, as a fault asked for")
+    transport.abort()

@@ -1,0 +1,173 @@
+"""The simulator's own routes, below `/_simulator`: what was called, what lives, faults, time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from broker.simulator.arm_errors import ArmError
+from broker.simulator.clock import Clock
+from broker.simulator.deployments import Deployments
+from broker.simulator.faults import Faults
+from broker.simulator.ledger import Ledger
+from broker.simulator.rate_limits import LIMITS, Kind, Limit, RateLimits
+from broker.simulator.resource_ids import ResourceId
+from broker.simulator.resources import Resources
+from broker.simulator.routes import Asked, Reply, Routes
+from broker.simulator.state import State
+
+PREFIX = "/_simulator"
+
+
+class Control:
+    """For tests, the demo and curious people; a client of Azure finds nothing like it there."""
+
+    def __init__(
+        self,
+        state: State,
+        clock: Clock,
+        ledger: Ledger,
+        faults: Faults,
+        limits: RateLimits,
+        resources: Resources,
+        deployments: Deployments,
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._ledger = ledger
+        self._faults = faults
+        self._limits = limits
+        self._resources = resources
+        self._deployments = deployments
+
+    def routes(self) -> Routes:
+        routes = Routes()
+        add = routes.add
+        add("GET", PREFIX + "/ledger", self.ledger)
+        add("GET", PREFIX + "/state", self.state)
+        add("POST", PREFIX + "/faults", self.add_fault)
+        add("GET", PREFIX + "/faults", self.list_faults)
+        add("DELETE", PREFIX + "/faults", self.lift)
+        add("DELETE", PREFIX + "/faults/{fault}", self.lift)
+        add("POST", PREFIX + "/plant", self.plant)
+        add("GET POST", PREFIX + "/clock", self.clock)
+        add("POST", PREFIX + "/limits", self.limits)
+        add("POST", PREFIX + "/permissions", self.permissions)
+        add("POST", PREFIX + "/providers", self.providers)
+        return routes
+
+    async def ledger(self, asked: Asked) -> Reply:
+        """Every call to ARM, `?after=N` for those above a number. Calls to these routes are not in it."""
+        after = asked.query.get("after", "0")
+        if not after.isdigit():
+            raise _refused("after must be a number")
+        return Reply(200, {"calls": self._ledger.after(int(after))})
+
+    async def state(self, asked: Asked) -> Reply:
+        """What lives now."""
+        del asked
+        return Reply(
+            200,
+            {
+                "subscription_id": self._state.subscription,
+                "groups": [
+                    {"name": group.name, "location": group.location, "tags": group.tags, "state": group.state}
+                    for group in self._state.groups.values()
+                ],
+                "resources": [
+                    {
+                        "id": str(resource.id),
+                        "type": resource.id.type,
+                        "name": resource.id.full_name,
+                        "tags": resource.body.get("tags", {}),
+                        "state": resource.state,
+                        "busy": resource.busy is not None,
+                        "foreign": resource.foreign,
+                    }
+                    for resource in self._state.resources.values()
+                ],
+                "deployments": [
+                    {"id": d.id, "name": d.name, "group": d.group.name, "state": d.state}
+                    for d in self._deployments.everywhere()
+                ],
+            },
+        )
+
+    async def add_fault(self, asked: Asked) -> Reply:
+        return Reply(201, self._faults.add(asked.body).as_json())
+
+    async def list_faults(self, asked: Asked) -> Reply:
+        del asked
+        return Reply(200, {"faults": self._faults.as_json()})
+
+    async def lift(self, asked: Asked) -> Reply:
+        self._faults.lift(asked.names.get("fault"))
+        return Reply(204)
+
+    async def plant(self, asked: Asked) -> Reply:
+        """
+        Put something of somebody else's: `{"id": ..., "tags": ..., "location": ..., "properties": ...}`
+        a resource of this subscription (its group is made when absent), `{"type": ..., "name": ...}` a
+        global name that is taken in another one.
+        """
+        body = _object(asked.body)
+        if "id" not in body:
+            if not (body.get("type") and body.get("name")):
+                raise _refused("an id, or a type and a name are needed")
+            self._state.taken_elsewhere.add((str(body["type"]).lower(), str(body["name"]).lower()))
+            return Reply(201, {"type": body["type"], "name": body["name"]})
+        try:
+            identity = ResourceId.parse(str(body["id"]))
+        except ValueError as error:
+            raise _refused(str(error)) from error
+        self._state.group(identity.group)
+        given = {key: value for key, value in body.items() if key not in {"id", "name", "type"}}
+        return Reply(201, self._resources.shown(self._resources.plant(identity, given)))
+
+    async def clock(self, asked: Asked) -> Reply:
+        """`{"speed": x}` and `{"advance": seconds}`; speed 0 stands still."""
+        body = _object(asked.body) if asked.method == "POST" else {}
+        try:
+            if "speed" in body:
+                self._clock.speed = float(body["speed"])
+            if "advance" in body:
+                self._clock.advance(timedelta(seconds=float(body["advance"])))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _refused(str(error)) from error
+        return Reply(200, {"speed": self._clock.speed, "elapsed": self._clock.elapsed.total_seconds()})
+
+    async def limits(self, asked: Asked) -> Reply:
+        """`{"writes": {"size": 5, "per_second": 1}}`: other rate limits, with full buckets."""
+        body = _object(asked.body)
+        for kind, limit in body.items():
+            if kind not in LIMITS or not isinstance(limit, dict):
+                raise _refused(f"kinds of calls are {', '.join(LIMITS)}")
+            known: Kind = next(each for each in LIMITS if each == kind)
+            self._limits.set_limit(known, Limit(float(limit["size"]), float(limit["per_second"])))
+        return Reply(200, body)
+
+    async def permissions(self, asked: Asked) -> Reply:
+        """What the permissions list will say: `{"actions": [...], "notActions": [...]}`."""
+        empty: dict[str, Any] = {"actions": [], "notActions": [], "dataActions": [], "notDataActions": []}
+        self._state.permissions = [{**empty, **_object(asked.body)}]
+        return Reply(200, {"value": self._state.permissions})
+
+    async def providers(self, asked: Asked) -> Reply:
+        """`{"namespace": ..., "registered": false}`: as in a subscription that never used it."""
+        body = _object(asked.body)
+        namespace = str(body.get("namespace", "")).lower()
+        if body.get("registered", True):
+            self._state.unregistered.discard(namespace)
+        else:
+            self._state.unregistered.add(namespace)
+        return Reply(200, body)
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise _refused("a JSON object is needed")
+    return body
+
+
+def _refused(message: str) -> ArmError:
+    return ArmError(400, "InvalidControlRequest", message[0].upper() + message[1:] + ".")

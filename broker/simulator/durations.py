@@ -1,0 +1,35 @@
+"""How long Azure takes, in simulated time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Rough values of a small server on a good day; every one can be set."""
+
+    server_create: timedelta = timedelta(seconds=300)
+    server_update: timedelta = timedelta(seconds=60)
+    server_delete: timedelta = timedelta(seconds=60)
+    database: timedelta = timedelta(seconds=10)
+    firewall_rule: timedelta = timedelta(seconds=5)
+    configuration: timedelta = timedelta(seconds=5)
+    resource_group: timedelta = timedelta(seconds=2)
+    deployment: timedelta = timedelta(seconds=5)
+
+    def changed(self, **seconds: float) -> Durations:
+        """
+        The same with some durations given in seconds.
+
+        Raises:
+            ValueError: There is no such duration, or it is negative.
+        """
+        known = {field.name for field in fields(self)}
+        unknown = sorted(seconds.keys() - known)
+        if unknown:
+            raise ValueError(f"unknown duration {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        if any(value < 0 for value in seconds.values()):
+            raise ValueError("a duration cannot be negative")
+        return replace(self, **{name: timedelta(seconds=value) for name, value in seconds.items()})

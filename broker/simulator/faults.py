@@ -1,0 +1,149 @@
+"""Faults on demand: which calls they strike, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from broker.simulator.arm_errors import ArmError
+
+Kind = Literal[
+    "throttle", "error", "reset", "reply_lost", "slow", "deployment_failed", "stuck", "delete_refused"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Options of each kind beside match, kind and count.
+OPTIONS: dict[Kind, frozenset[str]] = {
+    "throttle": frozenset({"retry_after"}),
+    "error": frozenset({"status", "code", "message", "html", "retry_after"}),
+    "reset": frozenset(),
+    "reply_lost": frozenset(),
+    "slow": frozenset({"seconds"}),
+    "deployment_failed": frozenset({"code", "message", "status", "after"}),
+    "stuck": frozenset(),
+    "delete_refused": frozenset({"code", "message", "seconds"}),
+}
+METHODS: dict[Kind, frozenset[str]] = {
+    "deployment_failed": frozenset({"PUT"}),
+    "stuck": frozenset({"PUT", "PATCH", "DELETE"}),
+    "delete_refused": frozenset({"DELETE"}),
+}
+
+
+@dataclass(slots=True)
+class Fault:
+    """
+    Strikes calls whose method and path match, *left* times more (None: until lifted).
+
+    Seconds in options are the wall clock's. A fault that has struck for the last time stays listed:
+    what it holds up (`stuck`) goes on when it is lifted.
+    """
+
+    id: str
+    kind: Kind
+    method: str | None
+    path: re.Pattern[str]
+    left: int | None
+    options: dict[str, Any]
+    struck: int = 0
+    until: float | None = None
+    lifted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def matches(self, method: str, path: str, now: float) -> bool:
+        if self.left == 0 or (self.until is not None and now >= self.until):
+            return False
+        if self.method is not None and self.method != method:
+            return False
+        if method not in METHODS.get(self.kind, {method}):
+            return False
+        return self.path.search(path) is not None
+
+    def as_json(self) -> dict[str, Any]:
+        match = {"method": self.method, "path": self.path.pattern}
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "match": match,
+            "count": self.left,
+            "struck": self.struck,
+            **self.options,
+        }
+
+
+class Faults:
+    """All faults, the oldest first; a call is struck by the first one that matches."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, Fault] = {}
+        self._numbers = itertools.count(1)
+
+    def add(self, asked: Any) -> Fault:
+        """
+        Add a fault from its JSON form.
+
+        Raises:
+            ArmError: 400, naming what is wrong with it.
+        """
+        fault = self._read(asked)
+        self._faults[fault.id] = fault
+        return fault
+
+    def _read(self, asked: Any) -> Fault:
+        if not isinstance(asked, dict) or asked.get("kind") not in KINDS:
+            raise _refused(f"kind must be one of {', '.join(KINDS)}")
+        kind: Kind = asked["kind"]
+        unknown = asked.keys() - {"match", "kind", "count"} - OPTIONS[kind]
+        if unknown:
+            raise _refused(f"{kind} knows no {', '.join(sorted(unknown))}")
+        match = asked.get("match") or {}
+        if not isinstance(match, dict) or match.keys() - {"method", "path"}:
+            raise _refused("match holds method and path, nothing else")
+        count = asked.get("count", 1)
+        options = {key: asked[key] for key in OPTIONS[kind] if asked.get(key) is not None}
+        until = None
+        if kind == "delete_refused" and "seconds" in options:
+            until = asyncio.get_running_loop().time() + float(options["seconds"])
+            count = asked.get("count")
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+            raise _refused("count must be a whole number above 0, or null for a fault that stays")
+        try:
+            path = re.compile(str(match.get("path") or ""), re.IGNORECASE)
+        except re.error as error:
+            raise _refused(f"path is no regular expression: {error}") from error
+        method = match.get("method")
+        return Fault(
+            id=str(next(self._numbers)),
+            kind=kind,
+            method=str(method).upper() if method else None,
+            path=path,
+            left=count,
+            options=options,
+            until=until,
+        )
+
+    def strike(self, method: str, path: str) -> Fault | None:
+        """The fault that this call meets, counted as struck; None for a call that nothing befalls."""
+        now = asyncio.get_running_loop().time()
+        fault = next((f for f in self._faults.values() if f.matches(method, path, now)), None)
+        if fault is not None:
+            fault.struck += 1
+            if fault.left is not None:
+                fault.left -= 1
+        return fault
+
+    def lift(self, fault_id: str | None = None) -> None:
+        """Remove one fault, or all; what was stuck goes on. An unknown id is no error."""
+        for key in [fault_id] if fault_id is not None else list(self._faults):
+            fault = self._faults.pop(key, None)
+            if fault is not None:
+                fault.lifted.set()
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [fault.as_json() for fault in self._faults.values()]
+
+
+def _refused(message: str) -> ArmError:
+    return ArmError(400, "InvalidFault", message[0].upper() + message[1:] + ".")

@@ -1,0 +1,55 @@
+"""The `$filter` of resource lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from broker.simulator.arm_errors import ArmError
+
+TERM = re.compile(r"\s*(?P<name>\w+)\s+eq\s+'(?P<value>(?:[^']|'')*)'\s*", re.IGNORECASE)
+KNOWN = {"tagname", "tagvalue", "resourcetype", "name", "location", "resourcegroup"}
+
+
+def fits(shown: Mapping[str, Any], text: str | None) -> bool:
+    """
+    Whether a resource, as it is shown, fits a filter.
+
+    Raises:
+        ArmError: 400, the filter is not understood.
+    """
+    wanted = _read(text) if text else {}
+    tags = {key.lower(): value for key, value in (shown.get("tags") or {}).items()}
+    name = wanted.get("tagname")
+    if name is not None and name.lower() not in tags:
+        return False
+    if "tagvalue" in wanted and (name is None or tags[name.lower()] != wanted["tagvalue"]):
+        return False
+    parts = {
+        "resourcetype": shown["type"],
+        "name": shown["name"],
+        "location": str(shown.get("location", "")).replace(" ", ""),
+        "resourcegroup": shown["id"].split("/")[4] if shown["id"].count("/") >= 4 else "",
+    }
+    return all(wanted[key].lower() == value.lower() for key, value in parts.items() if key in wanted)
+
+
+def _read(text: str) -> dict[str, str]:
+    wanted: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        match = TERM.match(text, at)
+        if match is None or match["name"].lower() not in KNOWN:
+            raise ArmError(
+                400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query."
+            )
+        wanted[match["name"].lower()] = match["value"].replace("''", "'")
+        at = match.end()
+        if at < len(text):
+            if text[at : at + 4].lower() != "and ":
+                raise ArmError(
+                    400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query."
+                )
+            at += 4
+    return wanted

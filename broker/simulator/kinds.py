@@ -1,0 +1,97 @@
+"""What a resource type does beyond being stored."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from broker.simulator.arm_errors import ArmError
+from broker.simulator.durations import Durations
+from broker.simulator.resource_ids import ResourceId
+from broker.simulator.state import Resource, State
+
+
+class Kind:
+    """
+    The behaviour of one resource type; this one only stores.
+
+    `check` and `settled` run while the request is answered, `apply` and `remove` at the end of the work.
+    """
+
+    type: str = ""
+    deletable = True
+    # A write to a child holds the top-level parent, and the other way round.
+    holds_family = False
+    working: ClassVar[Mapping[str, str]] = {
+        "create": "Creating",
+        "update": "Updating",
+        "delete": "Deleting",
+        "done": "Succeeded",
+    }
+
+    def __init__(self, state: State, durations: Durations) -> None:
+        self.state = state
+        self.durations = durations
+
+    def duration(self, what: str) -> timedelta:
+        """How long *what* (create, update or delete) takes in simulated time."""
+        del what
+        return timedelta(seconds=1)
+
+    def check_body(self, identity: ResourceId, body: Mapping[str, Any], existing: Resource | None) -> None:
+        """
+        Refuse what the model cannot tell. Also part of a deployment's validation: values may be UNKNOWN.
+
+        Raises:
+            ArmError: 400, what is wrong.
+        """
+
+    def check_place(self, identity: ResourceId, existing: Resource | None) -> None:
+        """
+        Refuse what only the cloud's present state forbids, such as a name that is taken.
+
+        Raises:
+            ArmError: Usually 409.
+        """
+
+    def check_delete(self, resource: Resource) -> None:
+        """
+        Refuse a deletion.
+
+        Raises:
+            ArmError: Why.
+        """
+
+    def settled(
+        self, identity: ResourceId, body: Mapping[str, Any], existing: Resource | None
+    ) -> dict[str, Any]:
+        """The body as a GET will show it: defaults filled in; secrets were already taken out."""
+        del identity, existing
+        return copy.deepcopy(dict(body))
+
+    def shown(self, resource: Resource) -> dict[str, Any]:
+        """The body of a GET, its state included."""
+        properties = {**resource.body.get("properties", {}), "provisioningState": resource.state}
+        return {**resource.body, "properties": properties}
+
+    async def apply(self, resource: Resource, sent: Mapping[str, Any], *, created: bool) -> None:
+        """Make it real; *sent* is the whole request with its secrets."""
+
+    async def remove(self, resource: Resource) -> None:
+        """Undo `apply`. The resource itself is forgotten afterwards by the caller."""
+
+    def absent(self, identity: ResourceId) -> dict[str, Any] | None:
+        """The body of a resource that is there without ever having been put; None for most types."""
+        del identity
+        return None
+
+    def action(self, resource: Resource, name: str) -> dict[str, Any]:
+        """
+        Answer a POST action such as listKeys; *name* in lower case.
+
+        Raises:
+            ArmError: 400, this type has no such action.
+        """
+        raise ArmError(400, "InvalidResourceAction", f"'{resource.id.type}' has no action '{name}'.")

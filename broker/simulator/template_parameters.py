@@ -1,0 +1,135 @@
+"""Parameters of a deployment against the template's declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.simulator.arm_errors import InvalidTemplate
+
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "string": str,
+    "securestring": str,
+    "int": int,
+    "bool": bool,
+    "object": dict,
+    "secureobject": dict,
+    "array": list,
+}
+SPELT = {
+    "string": "String",
+    "securestring": "SecureString",
+    "int": "Int",
+    "bool": "Bool",
+    "object": "Object",
+    "secureobject": "SecureObject",
+    "array": "Array",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter's value in one deployment."""
+
+    type: str
+    value: Any
+
+    @property
+    def secure(self) -> bool:
+        return self.type.startswith("secure")
+
+    def as_stored(self) -> dict[str, Any]:
+        """What the deployment keeps: the value of a secure parameter is left out."""
+        kept: dict[str, Any] = {"type": SPELT[self.type]}
+        return kept if self.secure else {**kept, "value": self.value}
+
+
+def read_parameters(
+    declared: Any, given: Any, definitions: Mapping[str, Any], evaluated: Callable[[Any], Any]
+) -> dict[str, Parameter]:
+    """
+    The value of every declared parameter.
+
+    Args:
+        declared: The template's `parameters`.
+        given: The deployment's `parameters`, each `{"value": ...}`.
+        definitions: The template's `definitions`, for `$ref`.
+        evaluated: Evaluates a default, which may be an expression over earlier parameters.
+
+    Raises:
+        InvalidTemplate: One is missing, unknown, or not allowed. The text never holds a value.
+    """
+    if not isinstance(declared, Mapping) or not isinstance(given, Mapping):
+        raise InvalidTemplate("The template parameters must be objects")
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        listed = ", ".join(unknown)
+        known = ", ".join(declared)
+        raise InvalidTemplate(
+            "The following parameters were supplied, but do not correspond to any parameters defined in the "
+            f"template: '{listed}'. The parameters defined in the template are: '{known}'"
+        )
+    values: dict[str, Parameter] = {}
+    for name, declaration in declared.items():
+        rules = _resolved(declaration, definitions)
+        kind = str(rules.get("type", "")).lower()
+        if kind not in TYPES:
+            raise InvalidTemplate(f"The template parameter '{name}' has the unknown type '{kind}'")
+        value = _value(name, rules, given.get(name), evaluated)
+        if not (value is None and rules.get("nullable") is True):
+            _check(name, kind, rules, value)
+        values[name] = Parameter(kind, value)
+    return values
+
+
+def _resolved(declaration: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(declaration, Mapping):
+        raise InvalidTemplate("A template parameter must be an object")
+    pointer = declaration.get("$ref")
+    if pointer is None:
+        return declaration
+    definition = definitions.get(str(pointer).removeprefix("#/definitions/"))
+    if not isinstance(definition, Mapping):
+        raise InvalidTemplate(f"The template has no definition '{pointer}'")
+    return {**definition, **declaration}
+
+
+def _value(name: str, rules: Mapping[str, Any], given: Any, evaluated: Callable[[Any], Any]) -> Any:
+    if given is not None:
+        if not isinstance(given, Mapping) or "value" not in given:
+            raise InvalidTemplate(f"The template parameter '{name}' must be given as an object with 'value'")
+        if given["value"] is not None or rules.get("nullable") is True:
+            return given["value"]
+    if "defaultValue" in rules:
+        return evaluated(rules["defaultValue"])
+    if rules.get("nullable") is True:
+        return None
+    raise InvalidTemplate(f"The value for the template parameter '{name}' is not provided")
+
+
+def _check(name: str, kind: str, rules: Mapping[str, Any], value: Any) -> None:
+    fits = isinstance(value, TYPES[kind])
+    if not fits or (kind == "int" and isinstance(value, bool)):
+        raise InvalidTemplate(
+            f"The provided value for the template parameter '{name}' is not a {SPELT[kind]}"
+        )
+    allowed = rules.get("allowedValues")
+    if allowed is not None:
+        parts = value if kind == "array" and value not in allowed else [value]
+        if any(part not in allowed for part in parts):
+            listed = ", ".join(str(each) for each in allowed)
+            raise InvalidTemplate(
+                f"The provided value for the template parameter '{name}' is not valid. "
+                f"The value is not part of the allowed value(s): '{listed}'"
+            )
+    if kind == "int":
+        low, high, measured = rules.get("minValue"), rules.get("maxValue"), value
+    elif kind in {"string", "securestring", "array"}:
+        low, high, measured = rules.get("minLength"), rules.get("maxLength"), len(value)
+    else:
+        return
+    if low is not None and measured < low:
+        raise InvalidTemplate(f"The template parameter '{name}' is below its minimum of {low}")
+    if high is not None and measured > high:
+        raise InvalidTemplate(f"The template parameter '{name}' is above its maximum of {high}")
