@@ -20,6 +20,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── InstanceUnusable            its creation or deletion has failed
     │   └── HasChildren                 a parent cannot go before its children
     ├── OperationFailed (500)           an awaited operation failed
+    ├── Unforeseen (500)                a fault of the broker itself
     └── Unavailable (503)
         ├── StoreUnavailable            the database did not answer
         └── StillRunning                an awaited operation goes on; repeat the request
@@ -112,6 +113,10 @@ class MethodNotAllowed(BrokerError):
 
     status = 405
     code = "MethodNotAllowed"
+
+    def __init__(self, description: str, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(description)
+        self.allowed = tuple(allowed)
 
 
 class AlreadyExists(BrokerError):
@@ -232,6 +237,13 @@ class OperationFailed(BrokerError):
 
     status = 500
     code = "OperationFailed"
+
+
+class Unforeseen(BrokerError):
+    """A fault of the broker itself; the log has it whole."""
+
+    def __init__(self) -> None:
+        super().__init__("The broker met an unforeseen fault; its log says more. Nothing is known to have changed.")
 
 
 class Unavailable(BrokerError):

@@ -44,7 +44,8 @@ class Context:
         """
         whole = self.whole
         for names in (("clusterid", "namespace"), ("organization_guid", "space_guid")):
-            place = [str(whole.get(name) or "") for name in names]
+            place = [whole.get(name) for name in names]
+            place = [value if isinstance(value, str) else "" for value in place]
             if any(place):
                 return json.dumps([*names, *place], ensure_ascii=False)
         return ""

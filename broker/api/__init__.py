@@ -1,0 +1,1 @@
+"""The HTTP edge: the words of the Open Service Broker API, version 2.17. It decides nothing."""

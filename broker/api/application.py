@@ -1,0 +1,49 @@
+"""The routes, the refusals and the front, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from broker.api import bindings, instances, refusals
+from broker.api.authentication import Authentication, Credentials
+from broker.api.catalog import CatalogPage
+from broker.api.front import Front, Observe, observe_nothing
+from broker.api.parts import Parts
+from broker.lifecycle.options import CatalogSource
+
+
+def routes(parts: Parts | None = None) -> FastAPI:
+    """Return the application behind the front. Its OpenAPI description is for tests, and served nowhere."""
+    app = FastAPI(
+        title="Azure Service Broker",
+        version="2.17",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(instances.router)
+    app.include_router(bindings.router)
+    app.state.parts = parts
+    refusals.install(app)
+    return app
+
+
+def osb_application(
+    parts: Parts,
+    *,
+    platforms: Iterable[Credentials],
+    catalog: CatalogSource,
+    observe: Observe = observe_nothing,
+) -> ASGIApp:
+    """Return the application for the listener that platforms reach."""
+    return Front(
+        routes(parts),
+        authentication=Authentication(platforms),
+        catalog=CatalogPage(catalog),
+        body_limit=parts.body_limit,
+        observe=observe,
+    )

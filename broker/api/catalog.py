@@ -1,0 +1,145 @@
+"""`GET /v2/catalog`: the whole catalog, written once for each revision (spec, "Catalog Management")."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
+
+from broker.api.answers import JSON_TYPE
+from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
+from broker.domain.json_values import JsonObject
+from broker.lifecycle.options import CatalogSource
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class _Page:
+    catalog: Catalog
+    body: bytes
+    etag: bytes
+    headers: Headers
+    """Of a whole answer."""
+    short_headers: Headers
+    """Of a 304."""
+
+
+class CatalogPage:
+    """
+    The newest catalog as bytes, with what it takes to answer that nothing has changed.
+
+    The tag comes from the bytes, so all replicas that serve the same text agree on it.
+    """
+
+    def __init__(self, source: CatalogSource) -> None:
+        self._source = source
+        self._page = _written(source.current())
+
+    def answer(
+        self, if_none_match: bytes | None, if_modified_since: bytes | None
+    ) -> tuple[int, Headers, bytes]:
+        """Return status, headers and body; a tag outweighs a date (RFC 9110, section 13.2.2)."""
+        page = self._page
+        catalog = self._source.current()
+        if catalog is not page.catalog:
+            page = self._page = _written(catalog)
+        if if_none_match is not None:
+            if if_none_match == page.etag or _matches(if_none_match, page.etag):
+                return 304, page.short_headers, b""
+        elif if_modified_since is not None and _unchanged_since(if_modified_since, catalog):
+            return 304, page.short_headers, b""
+        return 200, page.headers, page.body
+
+
+def document(catalog: Catalog) -> dict[str, Any]:
+    """Return the catalog in the specification's words; nothing in it tells how a plan is carried out."""
+    return {"services": [_offering(offering) for offering in catalog.offerings]}
+
+
+def _offering(offering: ServiceOffering) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "id": offering.id,
+            "name": offering.name,
+            "description": offering.description,
+            "tags": list(offering.tags),
+            "requires": list(offering.requires),
+            "bindable": offering.bindable,
+            "instances_retrievable": offering.instances_retrievable,
+            "bindings_retrievable": offering.bindings_retrievable,
+            "allow_context_updates": offering.allow_context_updates,
+            "plan_updateable": offering.plan_updateable,
+            "metadata": dict(offering.metadata),
+            "plans": [_plan(plan) for plan in offering.plans],
+        }
+    )
+
+
+def _plan(plan: ServicePlan) -> dict[str, Any]:
+    info = plan.maintenance_info
+    return _without_empty(
+        {
+            "id": plan.id,
+            "name": plan.name,
+            "description": plan.description,
+            "metadata": dict(plan.metadata),
+            # Service Catalog takes a missing `free` for false, the specification for true: never leave it out.
+            "free": plan.free,
+            "bindable": plan.bindable,
+            "binding_rotatable": plan.binding_rotatable,
+            "plan_updateable": plan.plan_updateable,
+            "maximum_polling_duration": int(plan.maximum_polling_duration.total_seconds()),
+            "maintenance_info": _without_empty({"version": info.version, "description": info.description})
+            if info
+            else None,
+            "schemas": _schemas(plan),
+        }
+    )
+
+
+def _schemas(plan: ServicePlan) -> dict[str, Any]:
+    def parameters(schema: JsonObject | None) -> dict[str, Any] | None:
+        return None if schema is None else {"parameters": dict(schema)}
+
+    instance = {"create": parameters(plan.create_schema), "update": parameters(plan.update_schema)}
+    binding = {"create": parameters(plan.bind_schema)}
+    return _without_empty(
+        {"service_instance": _without_empty(instance), "service_binding": _without_empty(binding)}
+    )
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None and value not in ({}, [])}
+
+
+def _written(catalog: Catalog) -> _Page:
+    body = json.dumps(document(catalog), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    etag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+    short: Headers = [(b"etag", etag), (b"cache-control", b"private, no-cache")]
+    if catalog.published_at is not None:
+        short.append((b"last-modified", format_datetime(catalog.published_at, usegmt=True).encode()))
+    whole = [
+        (b"content-type", JSON_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *short,
+    ]
+    return _Page(catalog=catalog, body=body, etag=etag, headers=whole, short_headers=short)
+
+
+def _matches(if_none_match: bytes, etag: bytes) -> bool:
+    tags = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
+    return etag in tags or tags == [b"*"]
+
+
+def _unchanged_since(if_modified_since: bytes, catalog: Catalog) -> bool:
+    if catalog.published_at is None:
+        return False
+    try:
+        since = parsedate_to_datetime(if_modified_since.decode("ascii"))
+        # HTTP dates have whole seconds.
+        return catalog.published_at.replace(microsecond=0) <= since
+    except (ValueError, TypeError, OverflowError):
+        return False

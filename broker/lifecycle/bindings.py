@@ -1,0 +1,344 @@
+"""What a platform can ask about service bindings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import structlog
+
+from broker.domain.binding_rules import check_bind, decide_bind, decide_unbind, parameters_of_rotation
+from broker.domain.bindings import BindingState, ServiceBinding
+from broker.domain.catalog import Catalog, ServicePlan
+from broker.domain.decisions import AlreadyDone, Join, WaitFor
+from broker.domain.instance_rules import check_belongs
+from broker.domain.instances import ServiceInstance
+from broker.domain.json_values import JsonObject
+from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
+from broker.domain.requests import BindRequest, Caller, UnbindRequest
+from broker.errors import ConcurrencyError, Gone, NotFound, OperationFailed, StillRunning, shown
+from broker.lifecycle.instances import end, inputs, log_acceptance
+from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
+from broker.lifecycle.waiting import Patience, decided, ended, patiently
+from broker.store import audit, bindings, instances, operations
+from broker.store.database import Database, Transaction
+
+log = structlog.get_logger(__name__)
+
+# When a binding with a lifetime should be rotated: late enough to be worth it, early enough to be done in time.
+_RENEW_AT = 0.8
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A service binding as it is shown to the platform; `created` if this very request made it."""
+
+    credentials: JsonObject
+    parameters: JsonObject = field(default_factory=dict)
+    endpoints: tuple[JsonObject, ...] = ()
+    expires_at: datetime | None = None
+    renew_before: datetime | None = None
+    created: bool = False
+
+
+@dataclass(frozen=True)
+class BindingAccepted:
+    """An operation goes on; the platform polls it."""
+
+    operation_id: UUID
+
+
+@dataclass(frozen=True)
+class Unbound:
+    """The binding's credentials are refused from now on."""
+
+
+@dataclass(frozen=True)
+class _Started:
+    operation: Operation
+    joined: bool
+    may_be_late: bool
+    """Whether a late answer is possible: the platform agreed, and can fetch the binding afterwards."""
+
+
+class Bindings:
+    """Accepts what platforms ask about service bindings, and waits for the answer where that is better."""
+
+    def __init__(
+        self, database: Database, catalog: CatalogSource, options: LifecycleOptions | None = None
+    ) -> None:
+        self._db = database
+        self._catalog = catalog
+        self._options = options or LifecycleOptions()
+
+    async def bind(self, request: BindRequest) -> Bound | BindingAccepted:
+        """
+        Make a binding and wait for it; the same request again joins it or finds it.
+
+        While the instance is created or updated the request waits, too. When its time is over and the
+        platform cannot poll, the bind is undone and the answer makes the platform delete the binding.
+
+        Raises:
+            BrokerError: As `decide_bind`, `check_bind` and `parameters_of_rotation` say.
+            OperationFailed: The bind failed; what it made is being removed.
+            StillRunning: It took too long.
+        """
+        patience = Patience(self._options.request_wait)
+        while True:
+            decision = await patiently(
+                lambda: decided(lambda: self._bind(request)),
+                patience=patience,
+                look_again=self._options.look_again,
+            )
+            if isinstance(decision, Bound):
+                return decision
+            if isinstance(decision, _Started):
+                return await self._bound(request, decision, patience)
+            if patience.over:
+                kind = str(decision.operation.kind)
+                raise ConcurrencyError(f"Service instance {shown(request.instance_id)}", kind)
+            await self._wait(decision.operation.id, patience)
+
+    async def unbind(self, request: UnbindRequest) -> Unbound | BindingAccepted:
+        """
+        Delete a binding and wait for its end, whatever else is running; the same request again joins it.
+
+        Raises:
+            BrokerError: As `decide_unbind` and `check_belongs` say.
+            OperationFailed: The credentials could not be withdrawn; the next unbind goes on from there.
+            StillRunning: It goes on; the same request joins it.
+        """
+        started = await decided(lambda: self._unbind(request))
+        wait = self._options.quick_wait if started.may_be_late else self._options.request_wait
+        operation = await self._wait(started.operation.id, Patience(min(wait, self._options.request_wait)))
+        if operation is None:
+            if started.may_be_late:
+                return BindingAccepted(started.operation.id)
+            raise StillRunning(
+                f"Service binding {shown(request.binding_id)} is still being removed; "
+                "repeat the request to wait for it.",
+                retry_after=5,
+            )
+        if operation.status is OperationStatus.FAILED:
+            raise OperationFailed(operation.description)
+        if started.joined:
+            # One deletion is told once: whoever asked for what was on its way finds it gone.
+            raise Gone(f"There is no service binding {shown(request.binding_id)} any more.")
+        return Unbound()
+
+    async def fetch(self, platform: str, instance_id: str, binding_id: str) -> Bound:
+        """
+        Show a binding with its credentials.
+
+        Raises:
+            NotFound: There is none, or it is not (or not any more) complete.
+        """
+        async with self._db.transaction(read_only=True) as tx:
+            instance = await instances.get(tx, platform, instance_id)
+            binding = await bindings.get(tx, instance.key, binding_id) if instance else None
+        if instance is None or binding is None or binding.credentials is None:
+            raise NotFound(f"There is no service binding {shown(binding_id)} that could be shown now.")
+        if binding.state in {BindingState.BINDING, BindingState.BIND_FAILED}:
+            raise NotFound(f"There is no service binding {shown(binding_id)} that could be shown now.")
+        offering = self._catalog.current().offering(instance.service_offering_id)
+        if offering is not None and not offering.bindings_retrievable:
+            raise NotFound(f"Bindings of the service offering {shown(offering.name)} cannot be fetched.")
+        return _bound(binding)
+
+    async def _bound(
+        self, request: BindRequest, started: _Started, patience: Patience
+    ) -> Bound | BindingAccepted:
+        short = Patience(self._options.quick_wait) if started.may_be_late else patience
+        waits = short if short.left < patience.left else patience
+        operation = await self._wait(started.operation.id, waits)
+        if operation is None:
+            if started.may_be_late:
+                return BindingAccepted(started.operation.id)
+            if not started.joined:
+                await self._cancel(started.operation)
+            raise StillRunning(
+                f"Service binding {shown(request.binding_id)} took longer than a request may and is being undone.",
+                retry_after=5,
+            )
+        if operation.status is OperationStatus.FAILED:
+            raise OperationFailed(operation.description)
+        caller = request.caller
+        async with self._db.transaction(read_only=True) as tx:
+            instance = await instances.get(tx, caller.platform, request.instance_id)
+            binding = await bindings.get(tx, instance.key, request.binding_id) if instance else None
+        if binding is None or binding.key != operation.binding_key or binding.credentials is None:
+            raise ConcurrencyError(f"Service binding {shown(request.binding_id)}", str(OperationKind.UNBIND))
+        return replace(_bound(binding), created=not started.joined)
+
+    async def _bind(self, request: BindRequest) -> Bound | _Started | WaitFor:
+        caller = request.caller
+        catalog = self._catalog.current()
+        async with self._db.transaction() as tx:
+            instance = await instances.locked(tx, caller.platform, request.instance_id)
+            instance_operation = await operations.running_on_instance(tx, instance.key) if instance else None
+            binding = await bindings.get(tx, instance.key, request.binding_id) if instance else None
+            running = await operations.running_on_binding(tx, binding.key) if binding else None
+            decision = decide_bind(instance, instance_operation, binding, running, request)
+            assert instance is not None, "decide_bind refuses what is not there"
+            if isinstance(decision, WaitFor):
+                # Refuse at once what would be refused after the wait as well.
+                self._checked(catalog, instance, request)
+                return decision
+            if isinstance(decision, AlreadyDone):
+                assert binding is not None, "only what is there is done"
+                return _bound(binding)
+            may_be_late = self._may_be_late(catalog, instance) and request.accepts_incomplete
+            if isinstance(decision, Join):
+                return _Started(decision.operation, joined=True, may_be_late=may_be_late)
+            plan = self._checked(catalog, instance, request)
+            parameters = request.parameters or {}
+            if request.predecessor_binding_id is not None:
+                predecessor = await bindings.get(tx, instance.key, request.predecessor_binding_id)
+                parameters = parameters_of_rotation(plan, predecessor, request)
+            binding = _new_binding(tx, instance, plan, request, parameters)
+            await bindings.add(tx, binding)
+            duration = time_to_work(plan, self._options) if may_be_late else self._options.request_wait
+            operation = replace(
+                self._operation(tx, instance, binding, OperationKind.BIND, caller, tx.now + duration),
+                inputs=inputs(instance, OperationKind.BIND, plan, catalog.revision),
+            )
+            await operations.add(tx, operation)
+            await self._audit(tx, caller, "bind", request.instance_id, request.binding_id)
+            tx.wake()
+        log_acceptance(operation)
+        return _Started(operation, joined=False, may_be_late=may_be_late)
+
+    async def _unbind(self, request: UnbindRequest) -> _Started:
+        caller = request.caller
+        catalog = self._catalog.current()
+        async with self._db.transaction() as tx:
+            instance = await instances.locked(tx, caller.platform, request.instance_id)
+            binding = await bindings.get(tx, instance.key, request.binding_id) if instance else None
+            running = await operations.running_on_binding(tx, binding.key) if binding else None
+            decision = decide_unbind(binding, running, request)
+            assert instance is not None, "decide_unbind refuses what is not there"
+            assert binding is not None, "decide_unbind refuses what is not there"
+            check_belongs(instance, request.service_offering_id, request.service_plan_id, catalog)
+            may_be_late = request.accepts_incomplete
+            if isinstance(decision, Join):
+                return _Started(decision.operation, joined=True, may_be_late=may_be_late)
+            due_at = tx.now
+            if decision.running is not None:
+                due_at = await end(tx, decision.running, "Superseded by the deletion of the binding.")
+            binding = replace(binding, state=BindingState.UNBINDING)
+            await bindings.save(tx, binding)
+            plan = _plan_of(catalog, instance, binding.service_plan_id)
+            deadline = tx.now + time_to_work(plan, self._options)
+            operation = replace(
+                self._operation(tx, instance, binding, OperationKind.UNBIND, caller, deadline),
+                due_at=due_at,
+                stage=Stage.WORKING,
+                inputs={"plan_id": binding.service_plan_id},
+            )
+            await operations.add(tx, operation)
+            await self._audit(tx, caller, "unbind", request.instance_id, request.binding_id)
+            tx.wake()
+        log_acceptance(operation)
+        return _Started(operation, joined=False, may_be_late=may_be_late)
+
+    async def _cancel(self, operation: Operation) -> None:
+        """Mark a bind to be undone, unless it has ended in the meantime."""
+        async with self._db.transaction() as tx:
+            current = await operations.get(tx, operation.id)
+            if current is not None and not current.finished:
+                await operations.save_request(tx, replace(current, cancel_requested_at=tx.now, due_at=tx.now))
+                tx.wake()
+
+    async def _wait(self, operation_id: UUID, patience: Patience) -> Operation | None:
+        return await ended(self._db, operation_id, patience=patience)
+
+    def _checked(self, catalog: Catalog, instance: ServiceInstance, request: BindRequest) -> ServicePlan:
+        made = instance.configuration
+        _, plan = catalog.plan(
+            request.service_offering_id or instance.service_offering_id,
+            request.service_plan_id or (made.service_plan_id if made else ""),
+        )
+        check_bind(instance, plan, request)
+        return plan
+
+    @staticmethod
+    def _may_be_late(catalog: Catalog, instance: ServiceInstance) -> bool:
+        offering = catalog.offering(instance.service_offering_id)
+        return offering is not None and offering.bindings_retrievable
+
+    @staticmethod
+    def _operation(
+        tx: Transaction,
+        instance: ServiceInstance,
+        binding: ServiceBinding,
+        kind: OperationKind,
+        caller: Caller,
+        deadline_at: datetime,
+    ) -> Operation:
+        return Operation(
+            id=uuid4(),
+            kind=kind,
+            platform=instance.platform,
+            instance_id=instance.instance_id,
+            instance_key=instance.key,
+            binding_id=binding.binding_id,
+            binding_key=binding.key,
+            created_at=tx.now,
+            due_at=tx.now,
+            deadline_at=deadline_at,
+            provisioner=instance.provisioner,
+            stage=Stage.WORKING,
+            subscription=instance.subscription,
+            request_identity=caller.request_identity,
+        )
+
+    @staticmethod
+    async def _audit(tx: Transaction, caller: Caller, action: str, instance_id: str, binding_id: str) -> None:
+        await audit.add(
+            tx,
+            actor=caller.platform,
+            originating_identity=caller.originating_identity,
+            action=action,
+            object=f"service binding {binding_id} of service instance {instance_id}",
+        )
+
+
+def _new_binding(
+    tx: Transaction,
+    instance: ServiceInstance,
+    plan: ServicePlan,
+    request: BindRequest,
+    parameters: JsonObject,
+) -> ServiceBinding:
+    lifetime = plan.binding_lifetime
+    return ServiceBinding(
+        key=uuid4(),
+        instance_key=instance.key,
+        binding_id=request.binding_id,
+        state=BindingState.BINDING,
+        service_plan_id=plan.id,
+        created_at=tx.now,
+        parameters=parameters,
+        bind_resource=request.bind_resource,
+        context=request.context,
+        predecessor_id=request.predecessor_binding_id,
+        expires_at=tx.now + lifetime if lifetime else None,
+        renew_before=tx.now + lifetime * _RENEW_AT if lifetime else None,
+    )
+
+
+def _plan_of(catalog: Catalog, instance: ServiceInstance, service_plan_id: str) -> ServicePlan | None:
+    if not catalog.has_plan(instance.service_offering_id, service_plan_id):
+        return None
+    return catalog.plan(instance.service_offering_id, service_plan_id)[1]
+
+
+def _bound(binding: ServiceBinding) -> Bound:
+    return Bound(
+        credentials=binding.credentials or {},
+        parameters=binding.parameters,
+        endpoints=binding.endpoints,
+        expires_at=binding.expires_at,
+        renew_before=binding.renew_before,
+    )

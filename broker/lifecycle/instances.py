@@ -1,0 +1,390 @@
+"""What a platform can ask about service instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import structlog
+
+from broker.domain.catalog import ServicePlan
+from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, CreateAgain, Join
+from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
+from broker.domain.instances import Configuration, InstanceState, ServiceInstance
+from broker.domain.json_values import JsonObject
+from broker.domain.operations import Operation, OperationKind, Stage
+from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
+from broker.errors import AlreadyExists, AsyncRequired, HasChildren, InvalidParameters, NotFound, shown
+from broker.lifecycle import parents
+from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
+from broker.lifecycle.waiting import decided
+from broker.store import audit, instances, operations
+from broker.store.database import Database, Transaction
+
+log = structlog.get_logger(__name__)
+
+ALIAS_BYTES = 255
+"""An alias at most; it is in an index, and PostgreSQL bounds what an index holds."""
+
+_Polls: TypeAlias = ProvisionRequest | UpdateRequest | DeprovisionRequest
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An operation goes on; the platform polls it."""
+
+    operation_id: UUID
+    dashboard_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """It is already as asked for, or became so within the request."""
+
+    dashboard_url: str | None = None
+
+
+@dataclass(frozen=True)
+class FetchedInstance:
+    """A service instance as it may be shown."""
+
+    service_offering_id: str
+    service_plan_id: str
+    parameters: JsonObject
+    dashboard_url: str | None = None
+    maintenance_version: str | None = None
+    attributes: JsonObject = field(default_factory=dict)
+
+
+class Instances:
+    """Accepts what platforms ask about service instances, and answers what is known of them."""
+
+    def __init__(
+        self, database: Database, catalog: CatalogSource, options: LifecycleOptions | None = None
+    ) -> None:
+        self._db = database
+        self._catalog = catalog
+        self._options = options or LifecycleOptions()
+
+    async def provision(self, request: ProvisionRequest) -> Accepted | Unchanged:
+        """
+        Accept a provision; the same request again joins the operation or finds the instance.
+
+        Raises:
+            BrokerError: As `decide_provision`, `check_order`, `parents.lock` and `AsyncRequired` say.
+        """
+        return await decided(lambda: self._provision(request))
+
+    async def update(self, request: UpdateRequest) -> Accepted | Unchanged:
+        """
+        Accept an update; a changed context alone is taken over at once.
+
+        Raises:
+            BrokerError: As `decide_update` and `AsyncRequired` say.
+        """
+        return await decided(lambda: self._update(request))
+
+    async def deprovision(self, request: DeprovisionRequest) -> Accepted:
+        """
+        Accept a deprovision, whatever else is running; the same request again joins the operation.
+
+        Raises:
+            BrokerError: As `decide_deprovision`, `HasChildren` and `AsyncRequired` say.
+        """
+        return await decided(lambda: self._deprovision(request))
+
+    async def fetch(self, platform: str, instance_id: str) -> FetchedInstance:
+        """
+        Show a service instance; while an update runs, what was applied before.
+
+        Raises:
+            NotFound: There is none, or it is not (and may never be) complete.
+        """
+        async with self._db.transaction(read_only=True) as tx:
+            instance = await instances.get(tx, platform, instance_id)
+        if instance is None or instance.applied is None:
+            raise NotFound(f"There is no service instance {shown(instance_id)} that could be shown now.")
+        applied = instance.applied
+        catalog = self._catalog.current()
+        offering = catalog.offering(instance.service_offering_id)
+        if offering is not None and not offering.instances_retrievable:
+            raise NotFound(f"Instances of the service offering {shown(offering.name)} cannot be fetched.")
+        plan = _plan_of(offering.plans if offering else (), applied.service_plan_id)
+        # Without the plan nobody knows which parameters are secret: then none is shown.
+        visible = (
+            {name: value for name, value in applied.parameters.items() if name not in plan.sensitive}
+            if plan
+            else {}
+        )
+        places = {
+            "region": instance.region,
+            "resourceGroup": instance.resource_group,
+            "subscription": instance.subscription,
+        }
+        return FetchedInstance(
+            service_offering_id=instance.service_offering_id,
+            service_plan_id=applied.service_plan_id,
+            parameters=visible,
+            dashboard_url=instance.dashboard_url,
+            maintenance_version=applied.maintenance_version,
+            attributes={name: value for name, value in places.items() if value},
+        )
+
+    async def _provision(self, request: ProvisionRequest) -> Accepted | Unchanged:
+        caller = request.caller
+        catalog = self._catalog.current()
+        async with self._db.transaction() as tx:
+            instance = await instances.locked(tx, caller.platform, request.instance_id)
+            running = await operations.running_on_instance(tx, instance.key) if instance else None
+            decision = decide_provision(instance, running, request)
+            if isinstance(decision, AlreadyDone):
+                return Unchanged(instance.dashboard_url if instance else None)
+            if isinstance(decision, Join | CreateAgain):
+                _needs_async(request, "A provision")
+                if isinstance(decision, CreateAgain):
+                    await operations.save_request(tx, replace(decision.operation, again=True, due_at=tx.now))
+                    await self._audit(tx, caller, "provision again", request.instance_id)
+                    tx.wake()
+                return Accepted(decision.operation.id, instance.dashboard_url if instance else None)
+            _, plan = catalog.plan(request.service_offering_id, request.service_plan_id)
+            check_order(plan, request)
+            _needs_async(request, "A provision")
+            if isinstance(decision, Create) or instance is None:
+                instance = await self._new_instance(tx, request, plan, catalog.revision)
+                await instances.add(tx, instance)
+            else:
+                instance = await self._afresh(tx, instance, request, plan, catalog.revision)
+                await instances.save(tx, instance)
+            operation = self._operation(tx, instance, OperationKind.PROVISION, caller, plan, catalog.revision)
+            await operations.add(tx, operation)
+            await self._audit(
+                tx,
+                caller,
+                "provision again" if isinstance(decision, CreateAfresh) else "provision",
+                request.instance_id,
+            )
+            tx.wake()
+        log_acceptance(operation)
+        return Accepted(operation.id, instance.dashboard_url)
+
+    async def _update(self, request: UpdateRequest) -> Accepted | Unchanged:
+        caller = request.caller
+        catalog = self._catalog.current()
+        async with self._db.transaction() as tx:
+            instance = await instances.locked(tx, caller.platform, request.instance_id)
+            running = await operations.running_on_instance(tx, instance.key) if instance else None
+            decision = decide_update(instance, running, request, catalog)
+            assert instance is not None, "decide_update refuses what is not there"
+            if isinstance(decision, Join | Change):
+                _needs_async(request, "This update")
+            moved = self._moved(instance, request)
+            if isinstance(decision, Change):
+                moved = replace(moved, asked=decision.asked, catalog_revision=catalog.revision)
+            if moved != instance:
+                if moved.alias is not None and moved.scope != instance.scope:
+                    await _free_alias(tx, moved.platform, moved.scope, moved.alias, moved.instance_id)
+                await instances.save(tx, moved)
+                instance = moved
+                await self._audit(tx, caller, "update", request.instance_id)
+            if not isinstance(decision, Change):
+                if isinstance(decision, Join):
+                    return Accepted(decision.operation.id, instance.dashboard_url)
+                return Unchanged(instance.dashboard_url)
+            _, plan = catalog.plan(instance.service_offering_id, decision.asked.service_plan_id)
+            operation = self._operation(tx, instance, OperationKind.UPDATE, caller, plan, catalog.revision)
+            await operations.add(tx, operation)
+            tx.wake()
+        log_acceptance(operation)
+        return Accepted(operation.id, instance.dashboard_url)
+
+    async def _deprovision(self, request: DeprovisionRequest) -> Accepted:
+        caller = request.caller
+        catalog = self._catalog.current()
+        async with self._db.transaction() as tx:
+            instance = await instances.locked(tx, caller.platform, request.instance_id)
+            running = await operations.running_on_instance(tx, instance.key) if instance else None
+            decision = decide_deprovision(instance, running, request, catalog)
+            assert instance is not None, "decide_deprovision refuses what is not there"
+            _needs_async(request, "A deprovision")
+            if isinstance(decision, Join):
+                return Accepted(decision.operation.id, instance.dashboard_url)
+            if children := await instances.children(tx, instance.key):
+                raise HasChildren(instance.instance_id, [child.instance_id for child in children])
+            due_at = tx.now
+            if decision.running is not None:
+                due_at = await end(tx, decision.running, "Superseded by the deprovision of the instance.")
+            made = instance.configuration
+            offering = catalog.offering(instance.service_offering_id)
+            plan = _plan_of(offering.plans if offering else (), made.service_plan_id if made else "")
+            instance = replace(instance, state=InstanceState.DELETING)
+            await instances.save(tx, instance)
+            operation = replace(
+                self._operation(tx, instance, OperationKind.DEPROVISION, caller, plan, catalog.revision),
+                due_at=due_at,
+            )
+            await operations.add(tx, operation)
+            await self._audit(tx, caller, "deprovision", request.instance_id)
+            tx.wake()
+        log_acceptance(operation)
+        return Accepted(operation.id, instance.dashboard_url)
+
+    async def _new_instance(
+        self, tx: Transaction, request: ProvisionRequest, plan: ServicePlan, revision: int
+    ) -> ServiceInstance:
+        platform = request.caller.platform
+        scope = request.context.scope
+        alias = request.parameters.get("alias") if plan.takes_alias else None
+        if alias is not None:
+            if not isinstance(alias, str) or not 0 < len(alias.encode()) <= ALIAS_BYTES:
+                raise InvalidParameters(f"'alias' must be a text of 1 to {ALIAS_BYTES} bytes.")
+            await _free_alias(tx, platform, scope, alias, request.instance_id)
+        parent = await parents.lock(tx, request, plan) if plan.parent is not None else None
+        instance = ServiceInstance(
+            key=uuid4(),
+            platform=platform,
+            instance_id=request.instance_id,
+            generation=await instances.next_generation(tx, platform, request.instance_id),
+            state=InstanceState.CREATING,
+            service_offering_id=request.service_offering_id,
+            created_at=tx.now,
+            provisioner=plan.provisioner,
+            asked=Configuration(
+                service_plan_id=plan.id,
+                parameters=request.parameters,
+                maintenance_version=plan.maintenance_version,
+            ),
+            context=request.context,
+            scope=scope,
+            alias=alias,
+            parent_key=parent.key if parent else None,
+            catalog_revision=revision,
+        )
+        return self._foreseen(plan, instance)
+
+    async def _afresh(
+        self,
+        tx: Transaction,
+        instance: ServiceInstance,
+        request: ProvisionRequest,
+        plan: ServicePlan,
+        revision: int,
+    ) -> ServiceInstance:
+        parent = await parents.lock(tx, request, plan) if plan.parent is not None else None
+        secrets = instance.asked.secrets if instance.asked else {}
+        return replace(
+            instance,
+            state=InstanceState.CREATING,
+            provisioner=plan.provisioner,
+            asked=Configuration(
+                service_plan_id=plan.id,
+                parameters=request.parameters,
+                secrets=secrets,
+                maintenance_version=plan.maintenance_version,
+            ),
+            parent_key=parent.key if parent else None,
+            catalog_revision=revision,
+        )
+
+    def _foreseen(self, plan: ServicePlan, instance: ServiceInstance) -> ServiceInstance:
+        seen = self._options.foresee(plan, instance)
+        return replace(
+            instance,
+            subscription=seen.subscription,
+            region=seen.region,
+            resource_group=seen.resource_group,
+            dashboard_url=seen.dashboard_url,
+        )
+
+    def _moved(self, instance: ServiceInstance, request: UpdateRequest) -> ServiceInstance:
+        """Take a new context over, if the offering lets it change."""
+        if request.context is None:
+            return instance
+        offering = self._catalog.current().offering(instance.service_offering_id)
+        if offering is not None and not offering.allow_context_updates:
+            return instance
+        context = instance.context.updated(request.context)
+        if context == instance.context:
+            return instance
+        return replace(instance, context=context, scope=context.scope)
+
+    def _operation(
+        self,
+        tx: Transaction,
+        instance: ServiceInstance,
+        kind: OperationKind,
+        caller: Caller,
+        plan: ServicePlan | None,
+        revision: int,
+    ) -> Operation:
+        return Operation(
+            id=uuid4(),
+            kind=kind,
+            platform=instance.platform,
+            instance_id=instance.instance_id,
+            instance_key=instance.key,
+            created_at=tx.now,
+            due_at=tx.now,
+            deadline_at=tx.now + time_to_work(plan, self._options),
+            provisioner=instance.provisioner,
+            stage=Stage.WAITING,
+            inputs=inputs(instance, kind, plan, revision),
+            subscription=instance.subscription,
+            request_identity=caller.request_identity,
+        )
+
+    async def _audit(self, tx: Transaction, caller: Caller, action: str, instance_id: str) -> None:
+        await audit.add(
+            tx,
+            actor=caller.platform,
+            originating_identity=caller.originating_identity,
+            action=action,
+            object=f"service instance {instance_id}",
+        )
+
+
+def inputs(
+    instance: ServiceInstance, kind: OperationKind, plan: ServicePlan | None, revision: int
+) -> JsonObject:
+    """
+    Freeze what an operation goes by. Deletions get no recipe: they go by what was recorded, and nothing else.
+    """
+    made = instance.configuration
+    if kind in {OperationKind.DEPROVISION, OperationKind.UNBIND} or plan is None:
+        return {"plan_id": made.service_plan_id if made else None}
+    return {"plan_id": plan.id, "recipe": plan.recipe, "catalog_revision": revision}
+
+
+async def end(tx: Transaction, running: Operation, description: str) -> datetime:
+    """End *running* for a deletion, and return when that may start: not before a step in flight has ended."""
+    old = await operations.supersede(tx, running, description)
+    return max(tx.now, old.due_at) if old.owner else tx.now
+
+
+async def _free_alias(tx: Transaction, platform: str, scope: str, alias: str, instance_id: str) -> None:
+    holder = await instances.by_alias(tx, platform, scope, alias)
+    if holder is not None and holder.instance_id != instance_id:
+        raise AlreadyExists(f"The alias {shown(alias)} is in use by another service instance.")
+
+
+def _needs_async(request: _Polls, what: str) -> None:
+    if not request.accepts_incomplete:
+        raise AsyncRequired(what)
+
+
+def _plan_of(plans: tuple[ServicePlan, ...], service_plan_id: str) -> ServicePlan | None:
+    return next((plan for plan in plans if plan.id == service_plan_id), None)
+
+
+def log_acceptance(operation: Operation) -> None:
+    """Tell operators what begins, without parameters."""
+    log.info(
+        "An operation was accepted.",
+        operation=str(operation.id),
+        kind=str(operation.kind),
+        platform=operation.platform,
+        instance=operation.instance_id,
+        binding=operation.binding_id,
+        request_identity=operation.request_identity,
+    )

@@ -1,0 +1,65 @@
+"""What the lifecycle is handed besides the database: the catalog, and how long things may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, TypeAlias
+
+from broker.domain.catalog import Catalog, ServicePlan
+from broker.domain.instances import ServiceInstance
+
+
+class CatalogSource(Protocol):
+    """Whoever knows the newest published catalog; it may be another one at each look."""
+
+    def current(self) -> Catalog:
+        """Return the newest published revision."""
+        ...
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What is known of an instance when it is accepted, before anything is made."""
+
+    subscription: str | None = None
+    region: str | None = None
+    resource_group: str | None = None
+    dashboard_url: str | None = None
+
+
+Foresee: TypeAlias = Callable[[ServicePlan, ServiceInstance], Foresight]
+"""Pure: no call goes out, nothing is remembered."""
+
+
+def foresee_nothing(_plan: ServicePlan, _instance: ServiceInstance) -> Foresight:
+    """Know nothing beforehand."""
+    return Foresight()
+
+
+@dataclass(frozen=True)
+class LifecycleOptions:
+    """
+    How long things may take.
+
+    `request_wait` is how long a request may wait for its operation (platforms give up at 60 s), `quick_wait`
+    how long one that could also be answered 202 waits for the better answer. `unknown_plan_duration` is the
+    time for deletions whose plan has left the catalog.
+    """
+
+    request_wait: timedelta = timedelta(seconds=50)
+    quick_wait: timedelta = timedelta(seconds=10)
+    look_again: timedelta = timedelta(milliseconds=250)
+    unknown_plan_duration: timedelta = timedelta(hours=1)
+    foresee: Foresee = foresee_nothing
+
+
+# The operation must have ended, clean-up and all, a little before the platform stops asking.
+_SHARE_OF_POLLING = 0.95
+
+
+def time_to_work(plan: ServicePlan | None, options: LifecycleOptions) -> timedelta:
+    """Return how long an operation that a platform polls may take."""
+    longest = plan.maximum_polling_duration if plan else options.unknown_plan_duration
+    return longest * _SHARE_OF_POLLING

@@ -1,0 +1,85 @@
+"""Waiting inside a request, bounded, and without holding a database connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from broker.domain.operations import Operation
+from broker.errors import StoreUnavailable
+from broker.store import operations
+from broker.store.database import Database
+from broker.store.errors import Duplicate
+
+T = TypeVar("T")
+
+
+class Patience:
+    """How much of a request's waiting time is left, by this process's steady clock."""
+
+    def __init__(self, total: timedelta) -> None:
+        self._end = time.monotonic() + total.total_seconds()
+
+    @property
+    def left(self) -> timedelta:
+        """The time that is left, never negative."""
+        return timedelta(seconds=max(0.0, self._end - time.monotonic()))
+
+    @property
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return not self.left
+
+
+async def ended(db: Database, operation_id: UUID, *, patience: Patience) -> Operation | None:
+    """
+    Wait until an operation has ended and return it; None when *patience* ended first.
+
+    The subscription begins before the first look, so an end is never missed; a lost notification costs
+    a quarter of a second. A database that is away for a moment is waited for too.
+    """
+    with db.wakeups.finished(operation_id) as announced:
+        while True:
+            try:
+                async with db.transaction(read_only=True) as tx:
+                    operation = await operations.get(tx, operation_id)
+            except StoreUnavailable:
+                operation = None
+                if patience.over:
+                    raise
+            if operation is not None and operation.finished:
+                return operation
+            if patience.over:
+                return None
+            await announced.wait(patience.left)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], *, patience: Patience, look_again: timedelta) -> T:
+    """
+    Ask the store, and ask again while it is away, until *patience* ends.
+
+    Raises:
+        StoreUnavailable: It was away all the time.
+    """
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable:
+            if patience.over:
+                raise
+            await asyncio.sleep(min(patience.left, look_again).total_seconds())
+
+
+async def decided(decide: Callable[[], Awaitable[T]]) -> T:
+    """Run one deciding transaction; when a concurrent request was faster, decide once more on what it left."""
+    for _ in range(3):
+        try:
+            return await decide()
+        except Duplicate:
+            # The winner has committed by now, or has rolled back: either way the next look is a fresh one.
+            continue
+    return await decide()
