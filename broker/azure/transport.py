@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import certifi
 import httpx
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import AsyncHttpTransport
@@ -113,9 +112,9 @@ def http_client(
         OSError: *ca_file* cannot be read.
         ssl.SSLError: *ca_file* holds no certificate.
     """
-    context = ssl.create_default_context()
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(certifi.where())
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return httpx.AsyncClient(
