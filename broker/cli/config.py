@@ -1,0 +1,34 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The broker's settings.", no_args_is_help=True)
+
+
+@app.command()
+def check() -> None:
+    """Read all settings and name what is wrong; touches neither database nor Azure."""
+    from broker.settings import read_settings
+
+    settings = read_settings()
+    database = settings.database_url.get_secret_value().partition("+")[0]
+    platforms = (
+        ", ".join(platform.name for platform in settings.platforms) or "none: nobody can ask for anything"
+    )
+    print(f"The settings are right. Database: {database}. Platforms: {platforms}.")
+
+
+@app.command()
+def docs(
+    *,
+    write: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
+) -> None:
+    """Print the page that describes each setting."""
+    from broker.cli.settings_page import settings_page
+
+    page = settings_page()
+    if write is None:
+        print(page, end="")
+    else:
+        write.write_text(page, encoding="utf-8")

@@ -1,0 +1,96 @@
+"""
+The `osb` command. Its parts import what they need when they run, so that `osb --help` answers at once.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or wrong settings.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from broker.cli import azure, catalog, config, demo
+
+app = typer.Typer(
+    name="osb",
+    help="An Open Service Broker for Azure.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(config.app, name="config")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(azure.app, name="azure")
+app.command("demo")(demo.demo)
+app.command("run")(demo.run)
+
+
+@app.command()
+def serve(
+    *,
+    runner: Annotated[bool, typer.Option(help="Carry out operations in this process too.")] = True,
+    simulate_azure: Annotated[
+        bool, typer.Option("--simulate-azure", help="Start a simulated Azure in the work folder and use it.")
+    ] = False,
+    work: Annotated[Path, typer.Option(help="Folder of the simulated Azure.")] = Path(".work"),
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written, as JSON, once requests are answered.")
+    ] = None,
+) -> None:
+    """Serve the Open Service Broker API, and health and metrics on a second port."""
+    from broker.cli import serving
+
+    serving.serve(runner=runner, simulate_azure=simulate_azure, work=work, ready_file=ready_file)
+
+
+@app.command("run-operations")
+def run_operations(
+    *,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written, as JSON, once operations are taken.")
+    ] = None,
+) -> None:
+    """Carry out operations without serving the API; health and metrics have their port all the same."""
+    from broker.cli import serving
+
+    serving.run_operations(ready_file=ready_file)
+
+
+@app.command("simulate-azure")
+def simulate_azure(
+    *,
+    work: Annotated[Path, typer.Option(help="Folder for its certificates, token and databases.")] = Path(
+        ".work/azure"
+    ),
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the management API; 0 takes a free one.")
+    ] = 0,
+    speed: Annotated[float, typer.Option(min=0.01, help="How many times faster than Azure.")] = 1.0,
+    at_most_databases: Annotated[int, typer.Option(min=1, help="Database servers running at once.")] = 8,
+) -> None:
+    """Run a simulated Azure Resource Manager with real PostgreSQL servers, on loopback only."""
+    from broker.cli import simulating
+
+    simulating.simulate(folder=work, port=port, speed=speed, at_most_databases=at_most_databases)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables to this release; does nothing if they are there already."""
+    from broker.cli import migrating
+
+    migrating.migrate()
+
+
+def main() -> None:
+    """Run the command line."""
+    from broker.settings import SettingsError
+
+    try:
+        app()
+    except SettingsError as wrong:
+        for fault in wrong.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,151 @@
+"""`osb serve` and `osb run-operations`: settings in, two listeners out, an orderly end on SIGTERM."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+import uvloop
+
+from broker.logs import configure_logs
+from broker.settings import Settings, SettingsError, process_environment, read_settings
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
+
+log = structlog.get_logger(__name__)
+
+# Kubernetes waits 30 s after SIGTERM; requests that wait for an operation may take longer and are cut off.
+_REQUESTS_MAY_TAKE = timedelta(seconds=20)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that leaves signals to the process: two of them would take each other's handlers away."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self.listener = listener
+        self.is_listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_listening.set()
+
+
+def serve(*, runner: bool, simulate_azure: bool, work: Path, ready_file: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    if simulate_azure:
+        uvloop.run(_with_simulated_azure(runner=runner, work=work, ready_file=ready_file))
+    else:
+        uvloop.run(_serve(read_settings(), api=True, runner=runner, ready_file=ready_file))
+
+
+def run_operations(*, ready_file: Path | None) -> None:
+    """Carry out operations until SIGTERM or SIGINT."""
+    uvloop.run(_serve(read_settings(), api=False, runner=True, ready_file=ready_file))
+
+
+async def _with_simulated_azure(*, runner: bool, work: Path, ready_file: Path | None) -> None:
+    from broker.demo.azure import simulated_azure
+    from broker.demo.workplace import Workplace
+
+    workplace = Workplace(work.resolve())
+    async with simulated_azure(workplace, process_environment()):
+        given = {
+            name.removeprefix("BROKER_").lower(): value
+            for name, value in workplace.azure_environment().items()
+        }
+        await _serve(read_settings(**given), api=True, runner=runner, ready_file=ready_file)
+
+
+async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Path | None) -> None:
+    from broker.app import running
+
+    configure_logs(settings.log_level, settings.log_format)
+    if api and not settings.platforms:
+        raise SettingsError(["BROKER_PLATFORMS: is needed to serve: without it nobody can ask for anything"])
+    listener = _listener(settings.host, settings.port, "BROKER_PORT") if api else None
+    health_listener = _listener(settings.health_host, settings.health_port, "BROKER_HEALTH_PORT")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for caught in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(caught, stopping.set)
+    async with running(settings, with_runner=runner) as broker, asyncio.TaskGroup() as tasks:
+        servers = [_Server(_uvicorn(broker.health, settings, tls=False), health_listener)]
+        if listener is not None:
+            servers.insert(0, _Server(_uvicorn(broker.api, settings, tls=True), listener))
+        serving = [tasks.create_task(server.serve(sockets=[server.listener])) for server in servers]
+        for server in servers:
+            await server.is_listening.wait()
+        where = {
+            "url": _url(listener, settings) if listener else None,
+            "health_url": _url(health_listener, None),
+            "pid": os.getpid(),
+        }
+        log.info("Ready.", **where)
+        if ready_file is not None:
+            _announce(ready_file, where)
+        await stopping.wait()
+        log.info("Stopping.")
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
+    log.info("Stopped.")
+
+
+def _uvicorn(app: "ASGIApplication", settings: Settings, *, tls: bool) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(_REQUESTS_MAY_TAKE.total_seconds()),
+        ssl_certfile=settings.tls_certificate_file if tls else None,
+        ssl_keyfile=settings.tls_key_file if tls else None,
+    )
+
+
+def _listener(host: str, port: int, variable: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as fault:
+        listener.close()
+        raise SettingsError([f"{variable}: cannot listen on {host} port {port}: {fault.strerror}"]) from None
+    listener.set_inheritable(False)
+    return listener
+
+
+def _url(listener: socket.socket, settings: Settings | None) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - names the wildcard, binds nothing
+    scheme = "https" if settings and settings.tls_certificate_file else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _announce(path: Path, where: dict[str, Any]) -> None:
+    """Write the ready file in one go: whoever sees it can read it whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(where) + "\n", encoding="utf-8")
+    draft.replace(path)

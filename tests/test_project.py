@@ -1,0 +1,87 @@
+"""What the repository promises about itself: locks without an index address, pages that are current."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from broker.cli.settings_page import settings_page
+from broker.settings import Settings
+
+TOP = Path(__file__).parent.parent
+LOCKS = sorted((TOP / "requirements").glob("*.txt"))
+
+
+def test_there_are_three_locks():
+    assert [lock.name for lock in LOCKS] == ["dev.txt", "runtime.txt", "simulator.txt"]
+
+
+def pins(lock):
+    text = re.sub(r"\s*\\\n\s*", " ", lock.read_text(encoding="utf-8"))
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_each_locked_line_is_one_exact_version_with_hashes(lock):
+    for line in pins(lock):
+        assert re.match(r"[a-z0-9][a-z0-9._-]*==[^\s;]+( ; [^-]+)?( --hash=sha256:[0-9a-f]{64})+$", line), (
+            line
+        )
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_names_no_index_and_no_address(lock):
+    text = lock.read_text(encoding="utf-8")
+
+    assert "://" not in text
+    assert not re.search(r"^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)", text, re.MULTILINE)
+
+
+def versions(lock):
+    return dict(line.split(" ")[0].split("==") for line in pins(lock))
+
+
+def test_what_is_developed_with_is_what_runs():
+    runtime, simulator, dev = (
+        versions(TOP / "requirements" / f"{n}.txt") for n in ("runtime", "simulator", "dev")
+    )
+
+    assert runtime.items() <= simulator.items() <= dev.items()
+
+
+def test_the_configuration_page_is_current():
+    page = (TOP / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+    assert page == settings_page(), "make it again: osb config docs --write docs/configuration.md"
+
+
+def test_the_configuration_page_describes_each_setting():
+    page = settings_page()
+
+    assert all(f"`BROKER_{name.upper()}`" in page for name in Settings.model_fields)
+    assert "None" not in page
+
+
+def tracked_texts():
+    skipped = {
+        ".venv",
+        ".git",
+        ".work",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        "__pycache__",
+    }
+    for file in sorted(TOP.rglob("*")):
+        if file.is_file() and not skipped & set(file.relative_to(TOP).parts):
+            try:
+                yield file, file.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+
+
+def test_no_private_key_is_kept_in_the_repository():
+    pattern = re.compile("-----BEGIN [A-Z ]*" + "PRIVATE KEY-----")
+
+    assert not [str(file) for file, text in tracked_texts() if pattern.search(text)]
