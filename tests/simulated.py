@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import threading
 import time
 import uuid
@@ -176,7 +177,7 @@ def a_simulator(folder: Path, databases: Any = None, speed: float = SPEED) -> It
     try:
         with httpx.Client(
             base_url=simulator.access.endpoint,
-            verify=httpx.create_ssl_context(verify=simulator.access.ca_file),
+            verify=ssl.create_default_context(cafile=simulator.access.ca_file),
             headers={"Authorization": f"Bearer {simulator.access.token}"},
             timeout=30,  # `slow` faults of tests last far less
             trust_env=False,

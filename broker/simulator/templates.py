@@ -85,6 +85,8 @@ class Template:
         self._place = place
         self._variables: dict[str, Any] = {}
         self._opening: list[str] = []
+        # Names of copy loops: one that makes nothing may still be depended on.
+        self._loops: set[str] = set()
         self.parameters: dict[str, Parameter] = {}
         # Defaults may use the parameters above them: the dictionary grows while it is read.
         self.parameters = read_parameters(
@@ -250,6 +252,7 @@ class Template:
         count = evaluate(copy.get("count"), self._early())
         if not isinstance(count, int) or count < 0:
             raise InvalidTemplate("The count of a copy loop is no whole number")
+        self._loops |= {str(copy["name"]).lower(), key.lower()}
         serial = str(copy.get("mode", "parallel")).lower() == "serial"
         size = int(copy.get("batchSize", 1)) if serial else max(1, count)
         for index in range(count):
@@ -296,7 +299,7 @@ class Template:
         for text in draft.raw.get("dependsOn", []):
             wanted = str(evaluate(text, functions))
             found = {other.key for other in drafts if _is_meant(wanted, other)}
-            if not found:
+            if not found and wanted.lower() not in self._loops:
                 raise InvalidTemplate(
                     f"The resource '{wanted}' is not defined in the template, "
                     f"'{draft.id.full_name}' depends on it"
