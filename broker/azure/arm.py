@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -44,8 +45,8 @@ class Arm:
     The Resource Manager of one cloud, for all subscriptions.
 
     Every method is short and sends what it sends once; all take a `client_request_id`, which Azure's support can
-    find again, and raise `AzureFailure`. Nothing is remembered between calls but the token and open connections. The
-    client belongs to whoever made it.
+    find again, last *limit* at most, and raise `AzureFailure`. Nothing is remembered between calls but the token
+    and open connections. The client belongs to whoever made it.
     """
 
     def __init__(
@@ -57,11 +58,17 @@ class Arm:
         api_versions: Mapping[str, str] | None = None,
         on_call: Callable[[Call], None] | None = None,
         user_agent: str = "azure-service-broker",
+        limit: timedelta = timedelta(seconds=45),
     ) -> None:
         self.cloud = cloud
         self._api_versions = {**API_VERSIONS, **(api_versions or {})}
         self._caller = Caller(
-            cloud=cloud, credential=credential, client=client, user_agent=user_agent, on_call=on_call
+            cloud=cloud,
+            credential=credential,
+            client=client,
+            user_agent=user_agent,
+            on_call=on_call,
+            limit=limit,
         )
 
     # Resources

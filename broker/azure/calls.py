@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -62,7 +64,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: Any
+    body: Any = field(repr=False)
 
     @property
     def object(self) -> JsonObject:
@@ -81,7 +83,8 @@ class Caller:
     """
     Sends calls through one pipeline: request id, user agent, token, no retry, no registration of providers.
 
-    *on_call* hears of every call, also of failed ones; it must not raise.
+    *on_call* hears of every call, also of failed ones; it must not raise. No call, its token included, lasts longer
+    than *limit*.
     """
 
     def __init__(
@@ -92,8 +95,10 @@ class Caller:
         client: httpx.AsyncClient,
         user_agent: str,
         on_call: Callable[[Call], None] | None,
+        limit: timedelta,
     ) -> None:
         self._endpoint = cloud.endpoint
+        self._limit = limit.total_seconds()
         self._on_call = on_call
         self._client: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(
             cloud.endpoint,
@@ -167,11 +172,15 @@ class Caller:
         status: int | None = None
         headers: dict[str, str] = {}
         try:
-            response = await self._client.send_request(request, request_id=client_request_id)
+            # httpx limits each read but not their number: a server that drips could hold a call for ever.
+            async with asyncio.timeout(self._limit):
+                response = await self._client.send_request(request, request_id=client_request_id)
             status = response.status_code
             headers = {name.lower(): value for name, value in response.headers.items()}
         except AzureError as error:
             raise translate(error) from error
+        except TimeoutError as error:
+            raise OutcomeUnknown("Azure took too long to answer", code="no-answer") from error
         finally:
             if self._on_call is not None:
                 wait = retry_after_of(headers)

@@ -30,6 +30,8 @@ WRAPPERS = frozenset(
 MAX_LEAVES = 3
 MAX_MESSAGE = 300
 MAX_DEPTH = 20
+MAX_READ = 4000
+"""How much of a message is looked at: the patterns below take time with the square of it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _opened(message: str) -> Any:
         return None
     try:
         return json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -167,7 +169,7 @@ def redact(text: str, *, secrets: Iterable[str] = (), at_most: int = MAX_MESSAGE
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 4:
             text = text.replace(secret, "***")
-    text = " ".join(text.split())
+    text = " ".join(text.split())[:MAX_READ]
     text = _USERINFO.sub("***@", text)
     text = _BEARER.sub("Bearer ***", text)
     text = _NAMED_SECRET.sub(r"\1\2***", text)

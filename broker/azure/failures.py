@@ -205,7 +205,7 @@ def failure_from_response(
     """
     try:
         document = json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     lowered = {name.lower(): value for name, value in headers.items()}
     return _failure(

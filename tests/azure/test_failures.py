@@ -145,6 +145,7 @@ def test_an_exceeded_quota_is_known_even_under_computes_general_code():
         (404, b"null", NotFound),
         (408, b"", OutcomeUnknown),
         (409, b'{"error": {"code": "NeverHeardOf", "message": "Hm."}}', TransientConflict),
+        (400, b"[" * 100_000, Invalid),
         (302, b"", UnknownFailure),
         (418, b'{"code": "NeverHeardOf", "message": "Hm."}', UnknownFailure),
     ],
@@ -215,6 +216,12 @@ def test_what_nobody_should_see_is_taken_out_of_a_message():
     assert "Microsoft.DBforPostgreSQL/flexibleServers 'pg-1'" in shown
     assert "\n" not in shown
     assert len(redact("word " * 200)) <= 300
+
+
+def test_a_huge_message_is_read_in_no_time():
+    failure = failure_from_error({"code": "ServerIsBusy", "message": "/a" * 500_000})
+
+    assert len(failure.message) <= 300
 
 
 SAMPLES = {

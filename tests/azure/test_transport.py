@@ -1,8 +1,10 @@
 """What is on the wire when connections fail, seen by a real server over real TLS."""
 
 import asyncio
+import contextlib
 import ssl
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
@@ -75,16 +77,26 @@ async def half_an_answer(writer):
     writer.transport.abort()
 
 
+async def drip(writer):
+    writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100000\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+
 async def silence(_writer):
     await asyncio.Event().wait()
 
 
 @asynccontextmanager
-async def arm_at(port, tmp_path, **options):
+async def arm_at(port, tmp_path, limit=timedelta(seconds=45), **options):
     token = tmp_path / "token"
     token.write_text("a-token")
     async with http_client(**options) as client:
-        yield Arm(cloud=custom(f"https://127.0.0.1:{port}"), credential=FileToken(token), client=client)
+        cloud = custom(f"https://127.0.0.1:{port}")
+        yield Arm(cloud=cloud, credential=FileToken(token), client=client, limit=limit)
 
 
 @pytest.mark.parametrize("fault", [reset, half_an_answer])
@@ -99,10 +111,17 @@ async def test_a_lost_reply_is_one_request_on_the_wire_and_an_unknown_outcome(fa
 async def test_an_answer_that_takes_too_long_is_an_unknown_outcome_and_no_second_request(
     tls, ca_file, tmp_path
 ):
-    from datetime import timedelta
-
     options = {"ca_file": ca_file, "read": timedelta(milliseconds=200)}
     async with server(tls, silence) as (port, seen), arm_at(port, tmp_path, **options) as arm:
+        with pytest.raises(OutcomeUnknown):
+            await arm.put_resource(SERVER, "2024-08-01", {}, client_request_id="op-1")
+
+        assert seen == ["PUT"]
+
+
+async def test_an_answer_that_drips_ends_with_the_calls_limit(tls, ca_file, tmp_path):
+    options = {"ca_file": ca_file, "limit": timedelta(milliseconds=500)}
+    async with server(tls, drip) as (port, seen), arm_at(port, tmp_path, **options) as arm:
         with pytest.raises(OutcomeUnknown):
             await arm.put_resource(SERVER, "2024-08-01", {}, client_request_id="op-1")
 
