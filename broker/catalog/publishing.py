@@ -9,6 +9,7 @@ from broker.catalog.guard import changes_refused
 from broker.catalog.revisions import digest_of, from_document, to_document
 from broker.domain.catalog import Catalog
 from broker.store import catalogs
+from broker.store.catalogs import CatalogRevision
 from broker.store.database import Database
 from broker.store.errors import Duplicate
 
@@ -33,8 +34,7 @@ async def publish(db: Database, proposed: Catalog, *, author: str, reason: str) 
             if not await catalogs.was_published(tx, digest):
                 newest = await catalogs.newest(tx)
                 if newest is not None:
-                    revision, published, its_digest = newest
-                    _refuse_changes(from_document(published, revision=revision, digest=its_digest), proposed)
+                    _refuse_changes(_catalog(newest), proposed)
                 revision = await catalogs.publish(tx, document, digest, author, reason)
                 log.info("A catalog was published.", revision=revision, digest=digest)
     except Duplicate:
@@ -53,10 +53,11 @@ async def newest_catalog(db: Database) -> Catalog:
     """Return the newest published revision; an empty catalog of revision 0 if nothing was published."""
     async with db.transaction(read_only=True) as tx:
         newest = await catalogs.newest(tx)
-    if newest is None:
-        return Catalog(())
-    revision, document, digest = newest
-    return from_document(document, revision=revision, digest=digest)
+    return Catalog(()) if newest is None else _catalog(newest)
+
+
+def _catalog(published: CatalogRevision) -> Catalog:
+    return from_document(published.document, revision=published.revision, digest=published.digest)
 
 
 def _refuse_changes(published: Catalog, proposed: Catalog) -> None:

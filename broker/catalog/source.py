@@ -10,6 +10,7 @@ import structlog
 from broker.catalog.publishing import newest_catalog
 from broker.domain.catalog import Catalog
 from broker.errors import StoreUnavailable
+from broker.store import catalogs
 from broker.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -34,9 +35,11 @@ class CatalogSource:
 
     async def refresh(self) -> bool:
         """Look for a newer revision; tell whether there was one."""
-        newest = await newest_catalog(self._db)
-        if newest.revision <= self._catalog.revision:
+        async with self._db.transaction(read_only=True) as tx:
+            number = await catalogs.newest_number(tx)
+        if number <= self._catalog.revision:
             return False
+        newest = await newest_catalog(self._db)
         self._catalog = newest
         log.info("A newer catalog is served.", revision=newest.revision, digest=newest.digest)
         return True

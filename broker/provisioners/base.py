@@ -71,7 +71,7 @@ class Next:
     that the next step follows at once under the same claim. `state` and `record` replace what was there when
     given; `secrets` likewise (instance secrets in `create` and `update`, binding secrets in `bind`). `resources`
     are written down (again is harmless), `gone` are ids seen to be gone. `credentials` and `endpoints` are a
-    bind's answer. `progress` is false when this step only looked and saw nothing new. `number`/`of` count steps for people.
+    bind's answer. `progress` is false when this step only looked and saw nothing new.
     On FAILED, `description` says why, for the person who asked.
     """
 
@@ -99,7 +99,7 @@ class Next:
     update_repeatable: bool | None = None
 
 
-class StepFailed(Exception):  # noqa: N818 - a verdict about one step, named as the engine's tables name it
+class StepFailed(Exception):
     """
     A step could not do its work.
 
@@ -125,7 +125,7 @@ class StepFailed(Exception):  # noqa: N818 - a verdict about one step, named as 
         """How often this may be tried at most; None: until the deadline."""
 
 
-class LeaseLost(Exception):  # noqa: N818 - not a fault of the step
+class LeaseLost(Exception):
     """The lease of this claim is over or nearly so: make no further call and write nothing."""
 
 

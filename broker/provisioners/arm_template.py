@@ -1,0 +1,128 @@
+"""
+The generic provisioner: an ARM template, parameters derived from the order, a database block, binding verbs.
+
+Phases, which are kept in operation rows and therefore never change their meaning:
+
+    create  "" -> [group ->] submit -> wait -> database -> done
+    update  "" -> submit -> wait -> remove -> database -> done
+    delete  "" -> remove -> roles -> history -> done
+    bind    "" -> verbs -> done
+    unbind  "" -> done
+"""
+
+from __future__ import annotations
+
+from broker.azure.arm import Arm
+from broker.azure.failures import Invalid
+from broker.provisioners.base import Next, Outcome, StepFailed, Work
+from broker.provisioners.bindings import Bindings
+from broker.provisioners.creation import Creation
+from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.removal import Removal
+from broker.provisioners.updating import Updating
+from broker.provisioners.verdicts import Impossible
+
+
+class ArmTemplate:
+    """Carries out plans that are an ARM template with declared bindings (see `broker.provisioners.base`)."""
+
+    handler_version = 1
+
+    def __init__(self, arm: Arm, options: ProvisionerOptions) -> None:
+        self._creation = Creation(arm, options)
+        self._updating = Updating(arm, options, self._creation)
+        self._removal = Removal(arm, options)
+        self._bindings = Bindings(arm, options)
+
+    async def create(self, work: Work) -> Next:
+        """Take one step towards a new instance."""
+        try:
+            match work.operation.phase:
+                case "":
+                    return await self._creation.look(work)
+                case "group":
+                    return await self._creation.group(work)
+                case "submit":
+                    return await self._creation.submit(work)
+                case "wait":
+                    return await self._creation.wait(work, then="database")
+                case "database":
+                    return await self._creation.database(work)
+        except Impossible as impossible:
+            return Next(Outcome.FAILED, description=impossible.description)
+        raise _unknown(work)
+
+    async def update(self, work: Work) -> Next:
+        """
+        Take one step towards what is asked; whatever fails, the instance works on as it was.
+
+        What can never work is not repeatable; quota, policy and the like are, since somebody may mend them.
+        """
+        try:
+            match work.operation.phase:
+                case "":
+                    return await self._updating.look(work)
+                case "submit":
+                    return await self._creation.submit(work)
+                case "wait":
+                    return _still_usable(await self._creation.wait(work, then="remove"))
+                case "remove":
+                    return await self._updating.remove(work)
+                case "database":
+                    return await self._creation.database(work)
+        except Impossible as impossible:
+            return _update_failed(impossible.description, repeatable=False)
+        except StepFailed as failed:
+            if failed.retryable:
+                raise
+            return _update_failed(failed.description, repeatable=not isinstance(failed.__cause__, Invalid))
+        raise _unknown(work)
+
+    async def delete(self, work: Work) -> Next:
+        """Take one step towards nothing being left."""
+        try:
+            match work.operation.phase:
+                case "":
+                    return await self._removal.cancel(work)
+                case "remove":
+                    return await self._removal.remove(work)
+                case "roles":
+                    return await self._removal.roles(work)
+                case "history":
+                    return await self._removal.history(work)
+        except Impossible as impossible:
+            return Next(Outcome.FAILED, description=impossible.description)
+        raise _unknown(work)
+
+    async def bind(self, work: Work) -> Next:
+        """Take one step towards credentials."""
+        try:
+            match work.operation.phase:
+                case "":
+                    return await self._bindings.prepare(work)
+                case "verbs":
+                    return await self._bindings.verbs(work)
+        except Impossible as impossible:
+            return Next(Outcome.FAILED, description=impossible.description)
+        raise _unknown(work)
+
+    async def unbind(self, work: Work) -> Next:
+        """Take the one step after which the credentials are refused."""
+        try:
+            return await self._bindings.undo(work)
+        except Impossible as impossible:
+            return Next(Outcome.FAILED, description=impossible.description)
+
+
+def _still_usable(step: Next) -> Next:
+    if step.outcome is not Outcome.FAILED:
+        return step
+    return _update_failed(step.description, repeatable=step.update_repeatable is not False)
+
+
+def _update_failed(description: str, *, repeatable: bool) -> Next:
+    return Next(Outcome.FAILED, description=description, instance_usable=True, update_repeatable=repeatable)
+
+
+def _unknown(work: Work) -> ValueError:
+    return ValueError(f"This version knows no phase {work.operation.phase!r} of {work.operation.kind}.")

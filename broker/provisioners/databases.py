@@ -1,0 +1,116 @@
+"""The database inside a server: where it is, who administers it, and what its plan declares of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+from broker.azure.arm import Arm
+from broker.data_planes.base import DataPlaneFailure, Server, ServerGone, Unreachable
+from broker.domain.instances import ServiceInstance
+from broker.domain.json_values import JsonObject
+from broker.provisioners.base import Work
+from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.recipe import Recipe, pick
+from broker.provisioners.records import secrets_of
+from broker.provisioners.verdicts import Impossible, from_azure, of_data_plane, request_id
+
+Answer = TypeVar("Answer")
+
+
+def described(recipe: Recipe, record: JsonObject, outputs: Mapping[str, Any]) -> JsonObject | None:
+    """Return what to write down of the plan's database once its server is there; None if the plan has none."""
+    said = recipe.database
+    if said is None:
+        return None
+    source = {"outputs": dict(outputs), "names": record["names"], "record": record}
+    return {
+        "kind": said["kind"],
+        "host": pick(said["host"], source),
+        "port": said["port"],
+        "database": pick(said["database"], source),
+        "owner_role": pick(said["owner_role"], source),
+        "server": said["server"],
+    }
+
+
+def extensions(recipe: Recipe, parameters: Mapping[str, Any]) -> list[str]:
+    """Return the extensions that the database is to have."""
+    expression = (recipe.database or {}).get("extensions")
+    return list(pick(expression, {"parameters": dict(parameters)}) or ()) if expression else []
+
+
+def server_of(
+    database: JsonObject,
+    instance: ServiceInstance,
+    parent: ServiceInstance | None,
+    options: ProvisionerOptions,
+) -> Server:
+    """
+    Return the server with its administrator, whose password is sealed with the instance that made the server.
+
+    Raises:
+        Impossible: That instance is no longer known.
+    """
+    holder = parent if database["server"] == "parent" else instance
+    secrets = secrets_of(holder) if holder else {}
+    if "administrator_password" not in secrets:
+        raise Impossible(
+            f"The administrator of the database server {database['host']} is not known any more."
+        )
+    return Server(
+        host=database["host"],
+        port=database["port"],
+        administrator=secrets["administrator_login"],
+        password=secrets["administrator_password"],
+        ca_file=options.data_plane_ca_file,
+    )
+
+
+async def from_server(work: Work, call: Awaitable[Answer]) -> Answer:
+    """
+    Await work inside a database server.
+
+    Raises:
+        StepFailed: With the server's reason.
+    """
+    work.guard()
+    try:
+        return await call
+    except DataPlaneFailure as failure:
+        raise of_data_plane(failure) from failure
+
+
+async def unless_gone(arm: Arm, work: Work, main: JsonObject | None, call: Awaitable[None]) -> bool:
+    """
+    Await work inside a database server that may have been deleted; False when Azure says that it was.
+
+    Raises:
+        StepFailed: The work failed, and the server is there.
+    """
+    work.guard()
+    try:
+        await call
+    except (ServerGone, Unreachable) as failure:
+        if await is_there(arm, work, main):
+            raise of_data_plane(failure) from failure
+        return False
+    except DataPlaneFailure as failure:
+        raise of_data_plane(failure) from failure
+    return True
+
+
+async def is_there(arm: Arm, work: Work, main: JsonObject | None) -> bool:
+    """
+    Ask Azure whether a server is still there.
+
+    Raises:
+        StepFailed: Azure could not be asked.
+    """
+    if main is None:
+        return False
+    work.guard()
+    found = await from_azure(
+        arm.get_resource(main["id"], main["api_version"], client_request_id=request_id(work))
+    )
+    return found is not None

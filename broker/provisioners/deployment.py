@@ -1,0 +1,134 @@
+"""
+One deployment, started and looked at by its name (level-triggered): nothing to lose in a crash.
+
+The name belongs to the operation. Before each PUT the deployment is looked for, so a lost answer, a crash between
+call and save, and two runners by accident all end in one deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from broker.azure.arm import Arm
+from broker.azure.deployments import Deployment
+from broker.azure.failures import AzureFailure, UnknownFailure, failure_from_error
+from broker.domain.json_values import JsonObject
+from broker.provisioners.base import Work
+from broker.provisioners.verdicts import from_azure, request_id
+
+LONGEST_POLL = timedelta(seconds=60)
+SLOWEST = 6
+"""How many poll intervals lie between two looks at what has been going on for long."""
+MOST_ATTEMPTS = 3
+"""How often a deployment is started that failed for a reason which may pass."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A deployment by name, with what it deploys."""
+
+    subscription: str
+    group: str
+    name: str
+    template: JsonObject
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Look:
+    """
+    What a look at the deployment found.
+
+    `ended` with `failure` None is a success. `again`: it is not there or failed for a passing reason; submit it.
+    """
+
+    deployment: Deployment | None
+    ended: bool = False
+    again: bool = False
+    failure: AzureFailure | None = None
+
+
+async def submit(arm: Arm, work: Work, target: Target, *, failed_before: str | None) -> Deployment:
+    """
+    Make sure that the deployment was started; *failed_before* is the correlation id of a failed attempt to repeat.
+
+    Raises:
+        StepFailed: Azure refused or could not be asked.
+    """
+    work.guard()
+    there = await from_azure(
+        arm.get_deployment(target.subscription, target.group, target.name, client_request_id=request_id(work))
+    )
+    if there is not None:
+        repeat = there.terminal and not there.succeeded and failed_before == (there.correlation_id or "")
+        if not repeat:
+            return there
+    work.guard()
+    return await from_azure(
+        arm.put_deployment(
+            target.subscription,
+            target.group,
+            target.name,
+            target.template,
+            target.parameters,
+            client_request_id=request_id(work),
+        )
+    )
+
+
+async def look(
+    arm: Arm, work: Work, subscription: str, group: str, name: str, *, grace: timedelta, attempt: int
+) -> Look:
+    """
+    Look at a deployment that was started.
+
+    One that is not there is given *grace* to appear, since Azure may answer before it can be read everywhere,
+    and is then to be submitted again, which changes nothing that was made.
+
+    Raises:
+        StepFailed: Azure could not be asked.
+    """
+    work.guard()
+    deployment = await from_azure(
+        arm.get_deployment(subscription, group, name, client_request_id=request_id(work))
+    )
+    if deployment is None:
+        return Look(None, again=waited(work, "since") > grace)
+    if not deployment.terminal or deployment.succeeded:
+        return Look(deployment, ended=deployment.succeeded)
+    failure = await _failure(arm, work, subscription, group, deployment)
+    again = failure.retryable and attempt < (failure.at_most or MOST_ATTEMPTS)
+    return Look(deployment, ended=not again, again=again, failure=failure)
+
+
+def waited(work: Work, key: str) -> timedelta:
+    """Return for how long something has been going on, by the note of its beginning in the operation's state."""
+    since = work.operation.state.get(key)
+    return work.now - datetime.fromisoformat(since) if since else timedelta(0)
+
+
+def poll_delay(interval: timedelta, age: timedelta, retry_after: timedelta | None = None) -> timedelta:
+    """Return when to look again: soon at first, then ever less often; never before Azure wants it."""
+    own = min(max(interval, age / 4), interval * SLOWEST)
+    return min(max(own, retry_after or timedelta(0)), max(LONGEST_POLL, interval))
+
+
+async def _failure(
+    arm: Arm, work: Work, subscription: str, group: str, deployment: Deployment
+) -> AzureFailure:
+    if deployment.state == "Canceled":
+        return UnknownFailure(
+            "The deployment was canceled", code="DeploymentCanceled", correlation_id=deployment.correlation_id
+        )
+    correlation = deployment.correlation_id
+    told = failure_from_error(deployment.error or {}, correlation_id=correlation)
+    if told.leaves:
+        return told
+    work.guard()
+    failed = await from_azure(
+        arm.deployment_failures(subscription, group, deployment.name, client_request_id=request_id(work))
+    )
+    return failure_from_error({"details": failed}, correlation_id=correlation) if failed else told

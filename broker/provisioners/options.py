@@ -1,0 +1,28 @@
+"""What an operator's settings say to provisioners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ProvisionerOptions:
+    """
+    The broker's own identity and defaults for plans that name none.
+
+    `poll_interval` is the shortest time between two looks at Azure's long work. `egress_addresses` are the IPv4
+    addresses from which the broker connects to database servers. `data_plane_ca_file` holds the certificates
+    trusted for these; None: those of the system.
+    """
+
+    broker_id: str
+    subscription: str
+    location: str
+    resource_group: str | None = None
+    tenant_id: str | None = None
+    poll_interval: timedelta = timedelta(seconds=5)
+    egress_addresses: Sequence[str] = ()
+    data_plane_ca_file: Path | None = None

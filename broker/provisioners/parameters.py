@@ -1,0 +1,116 @@
+"""
+From what was asked for to the parameters of the template. Pure.
+
+A firewall rule from 0.0.0.0 to 0.0.0.0 lets every machine in Azure in, any customer's: only
+`allowAzureServices` makes one (https://learn.microsoft.com/azure/postgresql/network/concepts-networking-public).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Any
+
+from broker.domain.json_values import JsonObject
+from broker.provisioners.recipe import Recipe, pick
+from broker.provisioners.verdicts import Impossible
+
+BROKER_RULE = "osb-broker"
+AZURE_RULE = "osb-azure-services"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the broker itself adds to what was asked for; `secrets` by the recipe's words, never shown."""
+
+    names: Mapping[str, str]
+    location: str
+    tags: Mapping[str, str]
+    egress_addresses: Sequence[str] = ()
+    secrets: JsonObject = field(default_factory=dict, repr=False)
+    parent: JsonObject = field(default_factory=dict)
+    grown: Mapping[str, int] = field(default_factory=dict)
+    """Values that Azure has let grow beyond what was asked for; they never go down again."""
+
+
+def effective(recipe: Recipe, asked: JsonObject) -> dict[str, Any]:
+    """Return the user's parameters with the plan's defaults for what was not given."""
+    found = {name: said["default"] for name, said in recipe.user.items() if "default" in said}
+    found.update({name: value for name, value in asked.items() if name in recipe.user})
+    return found
+
+
+def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict[str, Any]:
+    """
+    Put together every parameter of the template.
+
+    Raises:
+        Impossible: The parameters contradict each other in a way that no schema can tell.
+    """
+    given = effective(recipe, asked)
+    found: dict[str, Any] = dict(recipe.fixed)
+    for name, said in recipe.user.items():
+        if not said["in_template"]:
+            continue
+        through = said.get("through")
+        if through is not None:
+            found[name] = _derived(through, given, known)
+        elif name in given:
+            found[name] = known.grown.get(name, given[name])
+    for name, source in recipe.broker.items():
+        if isinstance(source, str):
+            found[name] = _derived(source, given, known)
+        elif "name" in source:
+            found[name] = known.names[source["name"]]
+        else:
+            picked_from = {"parameters": given, "names": known.names, "parent": known.parent}
+            found[name] = pick(source["pick"], picked_from)
+    return found
+
+
+def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[dict[str, str]]:
+    """
+    List the rules of a server: the user's, and the broker's own so that it is never locked out.
+
+    Raises:
+        Impossible: A range ends before it begins, or two rules have one name.
+    """
+    rules = [dict(rule) for rule in given.get("firewallRules", ())]
+    names = [rule["name"].lower() for rule in rules]
+    for rule, name in zip(rules, names, strict=True):
+        if IPv4Address(rule["startIPAddress"]) > IPv4Address(rule["endIPAddress"]):
+            raise Impossible(
+                f"firewallRules: the rule '{rule['name']}' ends before it begins: {rule['startIPAddress']} to "
+                f"{rule['endIPAddress']}."
+            )
+        if rule["endIPAddress"] == "0.0.0.0":  # noqa: S104 - an address range, nothing listens
+            raise Impossible(
+                f"firewallRules: the rule '{rule['name']}' is 0.0.0.0 only, which stands for all of Azure. "
+                "Set allowAzureServices if that is wanted."
+            )
+        if names.count(name) > 1:
+            raise Impossible(f"firewallRules: there are two rules with the name '{rule['name']}'.")
+    if given.get("allowAzureServices"):
+        rules.append(_rule(AZURE_RULE, "0.0.0.0"))  # noqa: S104 - likewise
+    rules += [_rule(f"{BROKER_RULE}-{n}", str(address)) for n, address in enumerate(egress_addresses)]
+    return rules
+
+
+def _rule(name: str, address: str) -> dict[str, str]:
+    return {"name": name, "startIPAddress": address, "endIPAddress": address}
+
+
+def _derived(word: str, given: JsonObject, known: Known) -> Any:
+    match word:
+        case "location":
+            return known.location
+        case "tags":
+            return {**given.get("tags", {}), **known.tags}
+        case "firewall_rules":
+            return firewall_rules(given, known.egress_addresses)
+        case "extension_list":
+            return ",".join(sorted(given.get("extensions", ())))
+        case "administrator_login" | "administrator_password":
+            return known.secrets[word]
+    raise ValueError(f"This version knows no value called {word!r}.")

@@ -1,0 +1,209 @@
+"""
+The steps of a deletion: cancel, remove, roles, history. Reads the record and the recorded resources, no plan.
+
+Newest first, each until it is seen to be gone; what stands below another resource goes with it. Before anything at the
+top is deleted its tags are read: what does not carry ours is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from broker.azure import naming
+from broker.azure.arm import Arm
+from broker.azure.failures import AzureFailure
+from broker.data_planes import postgresql
+from broker.domain.json_values import JsonObject
+from broker.domain.operations import ExternalResource
+from broker.provisioners import databases, records
+from broker.provisioners.base import Cost, Next, Outcome, Work
+from broker.provisioners.deployment import poll_delay, waited
+from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.verdicts import Impossible, from_azure, request_id
+
+log = structlog.get_logger(__name__)
+
+ASK_AGAIN_AFTER = timedelta(minutes=2)
+"""A deletion that was accepted and came to nothing is asked for once more; a second DELETE is harmless."""
+_MOST_LOOKS = 10
+_GOING = frozenset({"dropping", "deleting", "deprovisioning"})
+
+
+class Removal:
+    """Carries a deletion out, one step at a time."""
+
+    def __init__(self, arm: Arm, options: ProvisionerOptions) -> None:
+        self._arm = arm
+        self._options = options
+
+    async def cancel(self, work: Work) -> Next:
+        """Stop a deployment of ours that still runs, and wait for its end: it would make what is deleted."""
+        record = work.instance.record
+        names = record.get("deployments", ())
+        if names:
+            place, name = (record["subscription"], record["group"]), names[-1]
+            work.guard()
+            found = await from_azure(
+                self._arm.get_deployment(*place, name, client_request_id=request_id(work))
+            )
+            if found is not None and not found.terminal:
+                state = dict(work.operation.state)
+                if "cancelled" not in state or waited(work, "cancelled") > ASK_AGAIN_AFTER:
+                    work.guard()
+                    await from_azure(
+                        self._arm.cancel_deployment(*place, name, client_request_id=request_id(work))
+                    )
+                    state["cancelled"] = work.now.isoformat()
+                return Next(
+                    state=state,
+                    delay=poll_delay(self._options.poll_interval, timedelta(0)),
+                    description="Stopping the deployment that still runs.",
+                    cost=Cost(reads=1, writes=1),
+                )
+        if not records.living(work):
+            return self._after(work)
+        return Next(phase="remove", description="Deleting what was made.", cost=Cost(reads=2, deletes=1))
+
+    async def remove(self, work: Work) -> Next:
+        """Delete the newest of what is left, or see that it is gone."""
+        left = records.living(work)
+        gone: list[str] = []
+        if left and await self._gone_with_its_parent(work):
+            return self._after(work, gone=[resource.resource_id for resource in left])
+        for _ in range(_MOST_LOOKS):
+            target = _next_target(left)
+            if target is None:
+                return self._after(work, gone=gone)
+            found = await self._find(work, target)
+            if found is not None:
+                return await self._delete(work, target, found, gone)
+            below = [r.resource_id for r in left if records.is_below(r.resource_id, target.resource_id)]
+            gone += [target.resource_id, *below]
+            left = [resource for resource in left if resource.resource_id not in gone]
+        return Next(phase="remove", gone=gone, cost=Cost(reads=_MOST_LOOKS, deletes=1))
+
+    async def _delete(
+        self, work: Work, target: ExternalResource, found: JsonObject, gone: Sequence[str]
+    ) -> Next:
+        record, shown = work.instance.record, records.shown(target.resource_id)
+        if records.is_top_level(target.resource_id) and not naming.is_ours(
+            found.get("tags"), record.get("tags", {})
+        ):
+            raise Impossible(
+                f"{shown} does not carry this service instance's tags, so it may be somebody else's. It was left "
+                "as it is; an operator has to look at it."
+            )
+        state = dict(work.operation.state)
+        asked_before = state.get("deleting") == target.resource_id
+        if not asked_before or (waited(work, "asked") > ASK_AGAIN_AFTER and not _going(found)):
+            await self._ask_for_deletion(work, target)
+            state |= {"deleting": target.resource_id, "asked": work.now.isoformat()}
+        return Next(
+            phase="remove",
+            state=state,
+            gone=gone,
+            delay=poll_delay(
+                self._options.poll_interval, waited(work, "asked") if asked_before else timedelta(0)
+            ),
+            description=f"Waiting until {shown} is gone.",
+            progress=not asked_before or bool(gone),
+            cost=Cost(reads=2, deletes=1),
+        )
+
+    async def roles(self, work: Work) -> Next:
+        """Drop what a child's database leaves on its parent's server: its owner and its logins."""
+        record = work.instance.record
+        database = record.get("database")
+        if database is not None and database["server"] == "parent" and record.get("above"):
+            try:
+                server = databases.server_of(database, work.instance, work.parent, self._options)
+            except Impossible:
+                if await databases.is_there(self._arm, work, record["above"]):
+                    raise
+            else:
+                await databases.unless_gone(
+                    self._arm,
+                    work,
+                    record["above"],
+                    postgresql.drop_database_roles(
+                        server, database["database"], owner_role=database["owner_role"]
+                    ),
+                )
+        return Next(phase="history", cost=Cost(deletes=len(record.get("deployments", ()))))
+
+    async def history(self, work: Work) -> Next:
+        """Take the deployments out of the group's history; that never holds a deletion up."""
+        record = work.instance.record
+        for name in record.get("deployments", ()):
+            work.guard()
+            try:
+                await self._arm.delete_deployment(
+                    record["subscription"], record["group"], name, client_request_id=request_id(work)
+                )
+            except AzureFailure as failure:
+                log.warning("A deployment stays in the history.", deployment=name, reason=failure.code)
+        return Next(Outcome.DONE, phase="history", description="Everything was seen to be gone.")
+
+    def _after(self, work: Work, gone: Sequence[str] = ()) -> Next:
+        if not work.instance.record:
+            return Next(Outcome.DONE, gone=gone, description="There is nothing in Azure.")
+        return Next(phase="roles", gone=gone, description="Cleaning up.")
+
+    async def _gone_with_its_parent(self, work: Work) -> bool:
+        """Tell whether a child's parent is gone in Azure; one that is not the parent's any more is not touched."""
+        above: Any = work.instance.record.get("above")
+        if above is None:
+            return False
+        work.guard()
+        found = await from_azure(
+            self._arm.get_resource(above["id"], above["api_version"], client_request_id=request_id(work))
+        )
+        if found is not None and not naming.is_ours(found.get("tags"), above["tags"]):
+            raise Impossible(
+                f"{records.shown(above['id'])} does not carry its service instance's tags any more, so what is on it "
+                "was left as it is; an operator has to look at it."
+            )
+        return found is None
+
+    async def _find(self, work: Work, target: ExternalResource) -> JsonObject | None:
+        work.guard()
+        if records.is_group(target.resource_id):
+            _, _, subscription, _, group = target.resource_id.split("/")
+            return await from_azure(
+                self._arm.get_group(subscription, group, client_request_id=request_id(work))
+            )
+        return await from_azure(
+            self._arm.get_resource(target.resource_id, target.api_version, client_request_id=request_id(work))
+        )
+
+    async def _ask_for_deletion(self, work: Work, target: ExternalResource) -> None:
+        work.guard()
+        if records.is_group(target.resource_id):
+            _, _, subscription, _, group = target.resource_id.split("/")
+            await from_azure(self._arm.delete_group(subscription, group, client_request_id=request_id(work)))
+        else:
+            await from_azure(
+                self._arm.delete_resource(
+                    target.resource_id, target.api_version, client_request_id=request_id(work)
+                )
+            )
+
+
+def _next_target(left: Sequence[ExternalResource]) -> ExternalResource | None:
+    """Return the newest resource that does not go with another one of the list."""
+    tops = [
+        resource
+        for resource in left
+        if not any(records.is_below(resource.resource_id, other.resource_id) for other in left)
+    ]
+    return max(tops, key=lambda resource: resource.position, default=None)
+
+
+def _going(found: JsonObject) -> bool:
+    properties = found.get("properties") or {}
+    states = {str(properties.get(key, "")).lower() for key in ("state", "provisioningState")}
+    return bool(states & _GOING)
