@@ -1,3 +1,4 @@
+from broker.cli.failures import told_in_one_line
 from broker.settings import read_database_settings
 
 
@@ -6,7 +7,8 @@ def migrate() -> None:
     from broker.store import migrations
 
     url = read_database_settings().database_url.get_secret_value()
-    before = migrations.current(url)
-    migrations.upgrade(url)
-    after = migrations.current(url)
+    with told_in_one_line():
+        before = migrations.current(url)
+        migrations.upgrade(url)
+        after = migrations.current(url)
     print(f"The database is at revision {after}" + (", as before." if before == after else "."))

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from broker.cli.failures import told_in_one_line
 from broker.logs import configure_logs
 from broker.settings import Settings, SettingsError, process_environment, read_settings
 
@@ -46,15 +47,17 @@ class _Server(uvicorn.Server):
 
 def serve(*, runner: bool, simulate_azure: bool, work: Path, ready_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    if simulate_azure:
-        uvloop.run(_with_simulated_azure(runner=runner, work=work, ready_file=ready_file))
-    else:
-        uvloop.run(_serve(read_settings(), api=True, runner=runner, ready_file=ready_file))
+    with told_in_one_line():
+        if simulate_azure:
+            uvloop.run(_with_simulated_azure(runner=runner, work=work, ready_file=ready_file))
+        else:
+            uvloop.run(_serve(read_settings(), api=True, runner=runner, ready_file=ready_file))
 
 
 def run_operations(*, ready_file: Path | None) -> None:
     """Carry out operations until SIGTERM or SIGINT."""
-    uvloop.run(_serve(read_settings(), api=False, runner=True, ready_file=ready_file))
+    with told_in_one_line():
+        uvloop.run(_serve(read_settings(), api=False, runner=True, ready_file=ready_file))
 
 
 async def _with_simulated_azure(*, runner: bool, work: Path, ready_file: Path | None) -> None:
