@@ -42,7 +42,7 @@ _DURABLE_ENOUGH = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "64MB",
-    "min_wal_size": "32MB",
+    "min_wal_size": "8MB",
     "shared_buffers": "16MB",
     "jit": "off",
     "timezone": "GMT",
@@ -121,6 +121,7 @@ class Cluster:
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
+                "--wal-segsize=4",  # MiB; the folder is copied for each server
                 "--no-sync",
                 "--no-instructions",
             )
