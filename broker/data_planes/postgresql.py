@@ -1,0 +1,407 @@
+"""
+The roles and grants of the broker inside PostgreSQL servers, version 14 and later.
+
+A database belongs to an *owner role* that nobody can sign in as. Each binding has a *login*, a member of
+the owner role, whose sessions work as the owner role. So whatever an app creates belongs to the owner
+role, every binding of the database may use it, and the end of one binding orphans nothing.
+
+The administrator is no superuser (Azure keeps that role to itself): it may end the sessions of a role and
+hand over what the role owns only as its member. From PostgreSQL 16 on the creator of a role has to grant
+itself that membership.
+
+Every function may be killed between any two statements and called again, at any later time and in several
+processes at once. Roles that the broker did not make are never changed: ours carry a comment that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+import structlog
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+
+from broker.data_planes.base import Server, SessionsRemain, StatementFailed
+from broker.data_planes.postgresql_connection import (
+    MAINTENANCE_DATABASE,
+    Conflict,
+    Connection,
+    DatabaseMissing,
+    connected,
+)
+
+log = structlog.get_logger(__name__)
+
+_DEPENDENT_OBJECTS = "2BP01"
+_DUPLICATE_OBJECT = "42710"
+_UNDEFINED_OBJECT = "42704"
+_ROLE_MEMBERSHIP_OPTIONS_SINCE = 160000
+
+# A session that is told to end does so at its next look for interrupts, which few loops delay for long.
+_SESSIONS_END_WITHIN = timedelta(seconds=10)
+_TRIES = 6
+_FIRST_PAUSE = timedelta(milliseconds=20)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _again_on_conflict(
+    function: Callable[Arguments, Awaitable[Result]],
+) -> Callable[Arguments, Awaitable[Result]]:
+    """Call again, a few times, where another session was quicker; the functions here may be repeated."""
+
+    @functools.wraps(function)
+    async def until_free(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for attempt in range(1, _TRIES):
+            try:
+                return await function(*args, **kwargs)
+            except Conflict:
+                pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1)  # noqa: S311  # only spreads
+                await asyncio.sleep(pause.total_seconds())
+        return await function(*args, **kwargs)
+
+    return until_free
+
+
+@_again_on_conflict
+async def prepare_database(
+    server: Server, database: str, *, owner_role: str, extensions: Iterable[str] = ()
+) -> None:
+    """
+    Make *database* ready for bindings: the owner role owns it, only its members may enter, and the
+    *extensions* are installed, with those that they need.
+
+    A second call changes nothing; one with further extensions installs these. None is ever removed.
+
+    Raises:
+        DatabaseMissing: ARM has not made the database yet, or it is gone.
+        StatementFailed: For an extension: the server does not have or not allow it.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    async with connected(server, database) as connection:
+        async with connection.transaction():
+            await _lock(connection, owner_role)
+            if not await _is_ours(connection, owner_role):
+                await _run(connection, "CREATE ROLE {} NOLOGIN", sql.Identifier(owner_role))
+                await _mark(connection, owner_role, _owner_mark(database))
+            await _join(connection, owner_role)
+            await _take_database(connection, database, owner_role)
+        await _take_public_schema(connection, owner_role)
+        for extension in extensions:
+            async with connection.transaction():
+                # Where the extension's functions go. Its script resolves names by a path of its own.
+                await connection.execute("SET LOCAL search_path = public")
+                await _run(connection, "CREATE EXTENSION IF NOT EXISTS {} CASCADE", sql.Identifier(extension))
+    log.info("database is ready for bindings", server=server.host, database=database)
+
+
+@_again_on_conflict
+async def create_login(
+    server: Server,
+    database: str,
+    *,
+    owner_role: str,
+    username: str,
+    password: str,
+    valid_until: datetime | None = None,
+) -> None:
+    """
+    Make a login for one binding of a prepared database. A second call sets password and time again.
+
+    The password does not travel: the server gets a SCRAM-SHA-256 verifier, which its log and statistics
+    may hold and which signs nobody in.
+
+    Args:
+        server: Where, and as whom.
+        database: The one database that the login may enter and that the broker prepared.
+        owner_role: The role that the login's sessions work as.
+        username: At most 63 bytes.
+        password: Anything without a NUL character.
+        valid_until: From when on the password is refused; None: never. Running sessions go on.
+
+    Raises:
+        DatabaseMissing: The database is gone.
+        StatementFailed: Among others, the database was never prepared, or *username* is somebody else's.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    _not_the_administrator(server, username)
+    async with connected(server, database) as connection, connection.transaction():
+        await _lock(connection, owner_role)
+        if not await _is_ours(connection, owner_role):
+            raise StatementFailed(
+                f"The database {database!r} was not prepared for bindings.", sqlstate=_UNDEFINED_OBJECT
+            )
+        verb = "ALTER" if await _is_ours(connection, username) else "CREATE"
+        await _run(
+            connection,
+            verb + " ROLE {} LOGIN PASSWORD {} VALID UNTIL {}",
+            sql.Identifier(username),
+            sql.Literal(_verifier(connection, username, password)),
+            sql.Literal("infinity" if valid_until is None else valid_until.isoformat()),
+        )
+        await _mark(connection, username, _login_mark(owner_role))
+        await _join(connection, username)
+        if not await _asks(connection, "SELECT pg_has_role(%s, %s, 'MEMBER')", username, owner_role):
+            await _run(connection, "GRANT {} TO {}", sql.Identifier(owner_role), sql.Identifier(username))
+        await _run(
+            connection,
+            "ALTER ROLE {} IN DATABASE {} SET role = {}",
+            sql.Identifier(username),
+            sql.Identifier(database),
+            sql.Literal(owner_role),
+        )
+    log.info("login made", server=server.host, database=database, username=username)
+
+
+@_again_on_conflict
+async def drop_login(server: Server, database: str | None, *, username: str, owner_role: str) -> None:
+    """
+    End a binding's login: no new session, no running session, no role; what it owned goes to the owner role.
+
+    Succeeds if the login, the owner role or the database is gone already.
+
+    Args:
+        server: Where, and as whom.
+        database: The login's own database; None: it was deleted.
+        username: The login.
+        owner_role: Who gets what the login owned. Gone too: the administrator.
+
+    Raises:
+        SessionsRemain: Its sessions did not end within ten seconds. New ones are refused already.
+        StatementFailed: Among others, *username* is a role that the broker did not make.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    _not_the_administrator(server, username)
+    try:
+        async with connected(server, database or MAINTENANCE_DATABASE) as connection:
+            await _drop_login(server, connection, username, owner_role)
+    except DatabaseMissing:
+        async with connected(server, MAINTENANCE_DATABASE) as connection:
+            await _drop_login(server, connection, username, owner_role)
+
+
+@_again_on_conflict
+async def drop_database_roles(server: Server, database: str, *, owner_role: str) -> None:
+    """
+    Remove what stays on the server after *database* was deleted: its logins and its owner role.
+
+    A second call finds nothing and returns.
+
+    Raises:
+        StatementFailed: The database is still there (retryable), or something else needs the role.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    _not_the_administrator(server, owner_role)
+    async with connected(server, MAINTENANCE_DATABASE) as connection:
+        if await _asks(connection, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", database):
+            raise StatementFailed(
+                f"The database {database!r} is still on {server.host}; its roles stay with it.",
+                sqlstate=_DEPENDENT_OBJECTS,
+                retryable=True,
+            )
+        for username in await _logins(connection, owner_role):
+            await _drop_login(server, connection, username, owner_role)
+        if await _is_ours(connection, owner_role):
+            async with connection.transaction():
+                await _lock(connection, owner_role)
+                await _join(connection, owner_role)
+            await _drop_role(server, connection, owner_role, heir=None)
+    log.info("roles of a deleted database dropped", server=server.host, database=database)
+
+
+async def logins(server: Server, *, owner_role: str) -> list[str]:
+    """The names of the broker's logins that belong to *owner_role*, in order; no such role: none."""
+    async with connected(server, MAINTENANCE_DATABASE) as connection:
+        return await _logins(connection, owner_role)
+
+
+async def _take_database(connection: Connection, database: str, owner_role: str) -> None:
+    owned = await _asks(
+        connection,
+        "SELECT pg_get_userbyid(datdba) = %s FROM pg_database WHERE datname = current_database()",
+        owner_role,
+    )
+    if not owned:
+        await _run(
+            connection,
+            "ALTER DATABASE {} OWNER TO {}",
+            sql.Identifier(database),
+            sql.Identifier(owner_role),
+        )
+    # Whoever can sign in to the server could else enter every database of it.
+    if await _asks(
+        connection, "SELECT has_database_privilege('public', current_database(), 'CONNECT, TEMP, CREATE')"
+    ):
+        await _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", sql.Identifier(database))
+
+
+async def _take_public_schema(connection: Connection, owner_role: str) -> None:
+    """
+    Let the owner role own schema `public`, or at least create in it where somebody else owns it.
+
+    From PostgreSQL 15 on it belongs to "the database's owner", which is right as it is. Azure has been
+    seen to give it to `azure_pg_admin`, and to leave it out (Azure/azure-cli issue 26772).
+    """
+    role = sql.Identifier(owner_role)
+    async with connection.transaction():
+        await _lock(connection, owner_role)
+        found = await connection.execute(
+            "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'"
+        )
+        row = await found.fetchone()
+        if row is None:
+            await _run(connection, "CREATE SCHEMA public AUTHORIZATION {}", role)
+        elif row[0] not in {owner_role, "pg_database_owner"}:
+            try:
+                async with connection.transaction():
+                    await _run(connection, "ALTER SCHEMA public OWNER TO {}", role)
+            except InsufficientPrivilege:
+                await _run(connection, "GRANT ALL ON SCHEMA public TO {}", role)
+        if await _asks(connection, "SELECT has_schema_privilege('public', 'public', 'CREATE')"):
+            await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+
+
+async def _drop_login(server: Server, connection: Connection, username: str, owner_role: str) -> None:
+    if not await _is_ours(connection, username):
+        return
+    async with connection.transaction():
+        await _lock(connection, owner_role)
+        await _join(connection, username)
+        # First of all, and for itself: no new session begins while the running ones end.
+        await _run(connection, "ALTER ROLE {} NOLOGIN", sql.Identifier(username))
+    await _end_sessions(connection, username)
+    heir = owner_role if await _is_ours(connection, owner_role) else None
+    if connection.info.dbname != MAINTENANCE_DATABASE:
+        await _hand_over(connection, username, heir or server.administrator)
+    await _drop_role(server, connection, username, heir=heir)
+    log.info("login dropped", server=server.host, username=username)
+
+
+async def _drop_role(server: Server, connection: Connection, role: str, *, heir: str | None) -> None:
+    """
+    Drop a role that is ours, with its privileges everywhere.
+
+    What it owns in databases of *heir* goes to *heir*; what it left in others goes with it.
+    """
+    found = await connection.execute(
+        "SELECT DISTINCT datname, coalesce(pg_get_userbyid(datdba) = %s, false)"
+        " FROM pg_shdepend JOIN pg_database ON pg_database.oid = dbid"
+        " WHERE refclassid = 'pg_authid'::regclass AND refobjid = to_regrole(%s)"
+        " AND datallowconn AND datname <> current_database()",
+        [heir, sql.Identifier(role).as_string(connection)],
+    )
+    for elsewhere, of_heir in await found.fetchall():
+        # Anyone may leave a large object in a database that is open to all, such as `postgres`.
+        async with connected(server, str(elsewhere)) as there:
+            if heir is not None and of_heir is True:
+                await _hand_over(there, role, heir)
+            await _run(there, "DROP OWNED BY {} CASCADE", sql.Identifier(role))
+    async with connection.transaction():
+        await _run(connection, "DROP OWNED BY {} CASCADE", sql.Identifier(role))
+        # A session that was signing in at the very moment of NOLOGIN shows up a little later.
+        await _end_sessions(connection, role)
+        await _run(connection, "DROP ROLE {}", sql.Identifier(role))
+
+
+async def _hand_over(connection: Connection, role: str, heir: str) -> None:
+    await _run(connection, "REASSIGN OWNED BY {} TO {}", sql.Identifier(role), sql.Identifier(heir))
+
+
+async def _end_sessions(connection: Connection, username: str) -> None:
+    # pg_terminate_backend with a time waits for the session's end itself; all are told first.
+    for wait in (0, round(_SESSIONS_END_WITHIN.total_seconds() * 1000)):
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE usename = %s", [wait, username]
+        )
+    if await _asks(connection, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = %s)", username):
+        raise SessionsRemain(f"Sessions of {username!r} have not ended in time.")
+
+
+async def _is_ours(connection: Connection, role: str) -> bool:
+    """
+    Whether *role* exists and the broker made it.
+
+    Raises:
+        StatementFailed: It exists, and somebody else made it.
+    """
+    found = await connection.execute(
+        "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", [role]
+    )
+    row = await found.fetchone()
+    if row is not None and not str(row[0]).startswith(_MARK):
+        raise StatementFailed(
+            f"The role {role!r} exists and was not made by the broker; it is left alone.",
+            sqlstate=_DUPLICATE_OBJECT,
+        )
+    return row is not None
+
+
+_MARK = "Made by azure-service-broker"
+
+
+def _owner_mark(database: str) -> str:
+    return f"{_MARK}: owner of database {database}"
+
+
+def _login_mark(owner_role: str) -> str:
+    return f"{_MARK}: login for {owner_role}"
+
+
+async def _mark(connection: Connection, role: str, mark: str) -> None:
+    await _run(connection, "COMMENT ON ROLE {} IS {}", sql.Identifier(role), sql.Literal(mark))
+
+
+async def _logins(connection: Connection, owner_role: str) -> list[str]:
+    found = await connection.execute(
+        "SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = %s ORDER BY rolname",
+        [_login_mark(owner_role)],
+    )
+    return [str(name) for (name,) in await found.fetchall()]
+
+
+async def _join(connection: Connection, role: str) -> None:
+    """Make the administrator a member of *role* that may act as it and has what it has."""
+    if connection.info.server_version < _ROLE_MEMBERSHIP_OPTIONS_SINCE:
+        if not await _asks(connection, "SELECT pg_has_role(%s, 'USAGE')", role):
+            await _run(connection, "GRANT {} TO CURRENT_USER", sql.Identifier(role))
+    elif not await _asks(
+        connection, "SELECT pg_has_role(%s, 'USAGE') AND pg_has_role(%s, 'SET')", role, role
+    ):
+        await _run(connection, "GRANT {} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE", sql.Identifier(role))
+
+
+async def _lock(connection: Connection, owner_role: str) -> None:
+    """
+    Let one transaction at a time change the roles of one database.
+
+    Two that change the same row of a system catalogue would not wait for each other but fail.
+    """
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{_MARK}: {owner_role}"]
+    )
+
+
+def _verifier(connection: Connection, username: str, password: str) -> str:
+    return connection.pgconn.encrypt_password(password.encode(), username.encode(), b"scram-sha-256").decode()
+
+
+def _not_the_administrator(server: Server, role: str) -> None:
+    if role == server.administrator:
+        raise ValueError(f"{role!r} is the administrator.")
+
+
+async def _asks(connection: Connection, question: str, *arguments: str) -> bool:
+    found = await connection.execute(question.encode(), arguments)
+    row = await found.fetchone()
+    return row is not None and row[0] is True
+
+
+async def _run(connection: Connection, statement: str, *parts: sql.Composable) -> None:
+    """Run a statement that takes no arguments on its way: names and texts are quoted by the driver."""
+    await connection.execute(sql.SQL(statement).format(*parts))

@@ -1,0 +1,188 @@
+"""Connections of the broker to PostgreSQL servers, and what their failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+
+import psycopg
+
+from broker.data_planes.base import (
+    DataPlaneFailure,
+    NotTrusted,
+    Refused,
+    Server,
+    ServerGone,
+    StatementFailed,
+    Unreachable,
+)
+
+Connection = psycopg.AsyncConnection[tuple[object, ...]]
+
+# The database that every server of Azure has and that nobody may drop.
+MAINTENANCE_DATABASE = "postgres"
+
+_LONGEST_REASON = 200
+_UNDEFINED_DATABASE = "3D000"
+# Another session changed the same role or database at the same moment; the same transaction will do.
+_CONFLICTS = frozenset(
+    {
+        "40001",  # serialization_failure
+        "40P01",  # deadlock_detected
+        "23505",  # unique_violation, in a system catalogue: two made the same thing
+        "42710",  # duplicate_object, likewise
+        "42704",  # undefined_object: dropped between the look and the statement
+        "55006",  # object_in_use
+        "XX000",  # internal_error: "tuple concurrently updated"
+    }
+)
+
+
+class DatabaseMissing(StatementFailed):
+    """The server answers and has no such database."""
+
+    def __init__(self, server: Server, database: str) -> None:
+        super().__init__(
+            f"The database server {server.host} has no database {database!r}.", sqlstate=_UNDEFINED_DATABASE
+        )
+
+
+class Conflict(StatementFailed):
+    """Another session was quicker; the same transaction may be tried at once."""
+
+
+@contextlib.asynccontextmanager
+async def connected(server: Server, database: str) -> AsyncIterator[Connection]:
+    """
+    A connection of the administrator to *database*, with the server's certificate and name checked.
+
+    Statements are their own transactions unless put in one. Names resolve in `pg_catalog` alone: the
+    users of the database may have put an operator or function of their own into `public`, and the
+    administrator must never call it.
+
+    Raises:
+        DatabaseMissing: The server answers and has no such database.
+        DataPlaneFailure: Any other failure of the connection, or of a statement within the block.
+    """
+    connection = await _connect(server, database)
+    async with connection:
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise _statement_failure(server, connection, error) from error
+
+
+async def _connect(server: Server, database: str) -> Connection:
+    addresses = await _addresses(server)
+    try:
+        return await psycopg.AsyncConnection.connect(
+            host=",".join([server.host] * len(addresses)),
+            # Resolved above, where an unknown name can be told from a server that does not answer.
+            hostaddr=",".join(addresses),
+            port=",".join([str(server.port)] * len(addresses)),
+            user=server.administrator,
+            password=server.password,
+            dbname=database,
+            sslmode="verify-full",
+            sslrootcert=str(server.ca_file) if server.ca_file else _system_certificates(),
+            gssencmode="disable",
+            client_encoding="UTF8",
+            connect_timeout=max(2, round(server.connect_timeout.total_seconds())),
+            application_name="azure-service-broker",
+            options=(
+                f"-c statement_timeout={round(server.statement_timeout.total_seconds() * 1000)}"
+                " -c search_path=pg_catalog,pg_temp"
+            ),
+            autocommit=True,
+        )
+    except psycopg.OperationalError as error:
+        # The protocol library gives no SQLSTATE for a connection that was refused. A signed-in
+        # administrator may have been refused because the database is gone: another one knows.
+        if (
+            database != MAINTENANCE_DATABASE
+            and error.pgconn is not None
+            and error.pgconn.used_password
+            and not await _exists(server, database)
+        ):
+            raise DatabaseMissing(server, database) from error
+        raise _connection_failure(server, error) from error
+
+
+async def _exists(server: Server, database: str) -> bool:
+    async with connected(server, MAINTENANCE_DATABASE) as connection:
+        found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", [database])
+        return await found.fetchone() is not None
+
+
+async def _addresses(server: Server) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(server.connect_timeout.total_seconds()):
+            found = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise Unreachable(
+            f"The name of the database server {server.host} was not resolved in time.", not_reached=True
+        ) from error
+    except socket.gaierror as error:
+        unknown = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+        if error.errno in unknown:
+            raise ServerGone(f"DNS knows no database server {server.host}.") from error
+        raise Unreachable(
+            f"The name of the database server {server.host} could not be resolved.", not_reached=True
+        ) from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _system_certificates() -> str:
+    # libpq's own word for this is `system`, but the library within psycopg's binary wheel looks in a
+    # folder that exists on no machine. Python knows where this machine keeps its certificates.
+    return ssl.get_default_verify_paths().cafile or "system"
+
+
+def _connection_failure(server: Server, error: psycopg.OperationalError) -> DataPlaneFailure:
+    # Text is all there is (see above), in English unless the server's owner chose another language.
+    # What is not understood counts as unreachable, which is tried again until the deadline.
+    text = str(error)
+    if "password authentication failed" in text:
+        return Refused(
+            f"The database server {server.host} does not accept the password of {server.administrator!r}; "
+            "it was changed by someone else. Set it to the broker's, or reset it through the broker."
+        )
+    if "certificate" in text:
+        return NotTrusted(
+            f"The certificate of the database server {server.host} is not trusted: {_reason(error)}. "
+            "Check the broker's certificate file and the host name."
+        )
+    if "pg_hba.conf" in text:
+        return Unreachable(
+            f"The database server {server.host} refuses the broker's address: {_reason(error)}. "
+            "A firewall rule must let the broker in.",
+            not_reached=True,
+        )
+    return Unreachable(
+        f"The database server {server.host} cannot be reached on port {server.port}: {_reason(error)}.",
+        not_reached=True,
+    )
+
+
+def _statement_failure(server: Server, connection: Connection, error: psycopg.Error) -> DataPlaneFailure:
+    if error.sqlstate is None or connection.broken or error.sqlstate.startswith(("08", "57P")):
+        return Unreachable(
+            f"The connection to the database server {server.host} broke: {_reason(error)}.", not_reached=False
+        )
+    failure = Conflict if error.sqlstate in _CONFLICTS else StatementFailed
+    return failure(
+        f"The database server {server.host} answered: {error.diag.message_primary or 'no reason given'} "
+        f"(SQLSTATE {error.sqlstate}).",
+        sqlstate=error.sqlstate,
+        # Out of memory, disk, connections or time, or about to stop: not the statement's fault.
+        retryable=error.sqlstate in _CONFLICTS or error.sqlstate.startswith(("53", "55", "57", "58")),
+    )
+
+
+def _reason(error: psycopg.Error) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].rstrip(".")
