@@ -69,11 +69,16 @@ def simulate_azure(
     ] = 0,
     speed: Annotated[float, typer.Option(min=0.01, help="How many times faster than Azure.")] = 1.0,
     at_most_databases: Annotated[int, typer.Option(min=1, help="Database servers running at once.")] = 8,
+    template: Annotated[
+        Path | None, typer.Option(help="Folder for the data folder that servers are copied from.")
+    ] = None,
 ) -> None:
     """Run a simulated Azure Resource Manager with real PostgreSQL servers, on loopback only."""
     from broker.cli import simulating
 
-    simulating.simulate(folder=work, port=port, speed=speed, at_most_databases=at_most_databases)
+    simulating.simulate(
+        folder=work, port=port, speed=speed, at_most_databases=at_most_databases, template=template
+    )
 
 
 @app.command()

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 import uvicorn
@@ -18,9 +18,6 @@ import uvloop
 from broker.cli.failures import told_in_one_line
 from broker.logs import configure_logs
 from broker.settings import Settings, SettingsError, process_environment, read_settings
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGIApplication
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +105,7 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
     log.info("Stopped.")
 
 
-def _uvicorn(app: "ASGIApplication", settings: Settings, *, tls: bool) -> uvicorn.Config:
+def _uvicorn(app: Any, settings: Settings, *, tls: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",

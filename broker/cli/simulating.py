@@ -3,14 +3,18 @@ import sys
 from pathlib import Path
 
 
-def simulate(*, folder: Path, port: int, speed: float, at_most_databases: int) -> None:
+def simulate(*, folder: Path, port: int, speed: float, at_most_databases: int, template: Path | None) -> None:
     """Run the simulated Azure until SIGTERM or SIGINT."""
     from broker.logs import configure_logs
     from broker.simulator.server import SimulatorCannotStart, SimulatorOptions, serve
 
     configure_logs("info", "json")
     options = SimulatorOptions(
-        folder=folder.resolve(), port=port, speed=speed, at_most_databases=at_most_databases
+        folder=folder.resolve(),
+        port=port,
+        speed=speed,
+        at_most_databases=at_most_databases,
+        template_folder=template.resolve() if template else None,
     )
     try:
         asyncio.run(serve(options))

@@ -38,7 +38,8 @@ class SimulatorOptions:
     How to start it.
 
     *folder* is made if absent and holds all its files; *port* 0 takes a free one; *durations* are seconds of
-    simulated time by the names of `Durations`.
+    simulated time by the names of `Durations`; *template_folder* keeps the data folder that database servers
+    are copied from, for several simulators.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class SimulatorOptions:
     speed: float = 1.0
     at_most_databases: int = 8
     durations: Mapping[str, float] | None = None
+    template_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +159,18 @@ async def _stop(server: _Server, task: asyncio.Task[None]) -> None:
 
 def _real_databases(options: SimulatorOptions, authority: CertificateAuthority) -> DatabaseServers:
     try:
-        from broker.simulator.databases import PostgresServers  # noqa: PLC0415  an extra, needed only here
+        from broker.simulator.databases.servers import DatabaseServers as PostgresServers  # noqa: PLC0415  an extra
     except ImportError as error:
         raise SimulatorCannotStart(
             "the database servers of the simulator are not installed; install azure-service-broker[simulator]"
         ) from error
+
+    def issue(names: list[str]) -> tuple[bytes, bytes]:
+        issued = authority.issue(*names)
+        return issued.certificate_pem, issued.key_pem
+
     return PostgresServers(
-        options.folder / "databases", authority=authority, at_most=options.at_most_databases
+        options.folder / "databases", issue_certificate=issue, at_most_running=options.at_most_databases
     )
 
 
@@ -183,7 +190,8 @@ def _access(options: SimulatorOptions, listener: socket.socket, state: State) ->
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # asyncio turns Nagle's algorithm off only where the protocol is named; else each reply waits 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
