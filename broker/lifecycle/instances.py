@@ -261,7 +261,7 @@ class Instances:
             parent_key=parent.key if parent else None,
             catalog_revision=revision,
         )
-        return self._foreseen(plan, instance)
+        return self._foreseen(plan, instance, parent)
 
     async def _afresh(
         self,
@@ -287,8 +287,10 @@ class Instances:
             catalog_revision=revision,
         )
 
-    def _foreseen(self, plan: ServicePlan, instance: ServiceInstance) -> ServiceInstance:
-        seen = self._options.foresee(plan, instance)
+    def _foreseen(
+        self, plan: ServicePlan, instance: ServiceInstance, parent: ServiceInstance | None
+    ) -> ServiceInstance:
+        seen = self._options.foresee(plan, instance, parent)
         return replace(
             instance,
             subscription=seen.subscription,

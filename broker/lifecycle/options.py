@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from broker.domain.catalog import Catalog, ServicePlan
-from broker.domain.instances import ServiceInstance
+from broker.domain.foresight import Foresee, foresee_nothing
 
 
 class CatalogSource(Protocol):
@@ -17,25 +16,6 @@ class CatalogSource(Protocol):
     def current(self) -> Catalog:
         """Return the newest published revision."""
         ...
-
-
-@dataclass(frozen=True)
-class Foresight:
-    """What is known of an instance when it is accepted, before anything is made."""
-
-    subscription: str | None = None
-    region: str | None = None
-    resource_group: str | None = None
-    dashboard_url: str | None = None
-
-
-Foresee: TypeAlias = Callable[[ServicePlan, ServiceInstance], Foresight]
-"""Pure: no call goes out, nothing is remembered."""
-
-
-def foresee_nothing(_plan: ServicePlan, _instance: ServiceInstance) -> Foresight:
-    """Know nothing beforehand."""
-    return Foresight()
 
 
 @dataclass(frozen=True)

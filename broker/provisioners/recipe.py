@@ -49,7 +49,16 @@ class Recipe:
         Raises:
             ValueError: A newer broker wrote it, in a form that this one does not know.
         """
-        said = operation.inputs["recipe"]
+        return cls.read(operation.inputs["recipe"])
+
+    @classmethod
+    def read(cls, said: JsonObject) -> Recipe:
+        """
+        Read a plan's recipe.
+
+        Raises:
+            ValueError: It has a form that this version does not know.
+        """
         if said.get("format") != 1:
             raise ValueError(f"A recipe of format {said.get('format')!r} is not known to this version.")
         return cls(

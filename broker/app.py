@@ -1,0 +1,237 @@
+"""The one place where the parts of the broker are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from starlette.types import ASGIApp
+
+from broker.api.application import osb_application
+from broker.api.authentication import Credentials
+from broker.api.health import Check, HealthChecks, health_application
+from broker.api.parts import Parts
+from broker.azure.arm import Arm
+from broker.azure.calls import Call
+from broker.azure.clouds import CLOUDS, Cloud, custom
+from broker.azure.credentials import credential_for
+from broker.azure.transport import http_client
+from broker.catalog.publishing import publish
+from broker.catalog.reader import read_catalog
+from broker.catalog.source import CatalogSource as PublishedCatalog
+from broker.errors import StoreUnavailable
+from broker.lifecycle.bindings import Bindings
+from broker.lifecycle.instances import Instances
+from broker.lifecycle.options import CatalogSource, LifecycleOptions
+from broker.lifecycle.polling import Polling
+from broker.metrics import CONTENT_TYPE, Metrics
+from broker.operations.runner import Runner, RunnerOptions
+from broker.provisioners.base import Provisioner
+from broker.provisioners.foresight import foreseeing
+from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.registry import registry
+from broker.settings import Settings
+from broker.shipped import shipped
+from broker.store.database import Database
+from broker.store.errors import SchemaOutdated
+from broker.store.sealing import KeyRing
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_BODY_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Broker:
+    """The two applications of a running broker, and what they stand on."""
+
+    api: ASGIApp
+    health: ASGIApp
+    database: Database
+    runner: Runner | None
+
+
+def create_app(
+    database: Database,
+    *,
+    catalog: CatalogSource,
+    platforms: Iterable[Credentials],
+    options: LifecycleOptions | None = None,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    metrics: Metrics | None = None,
+) -> ASGIApp:
+    """Return the application that platforms reach, on an open database; it starts nothing."""
+    parts = Parts(
+        instances=Instances(database, catalog, options),
+        bindings=Bindings(database, catalog, options),
+        polling=Polling(database, options),
+        body_limit=body_limit,
+    )
+    measured = metrics or Metrics()
+    return osb_application(parts, platforms=platforms, catalog=catalog, observe=measured.request_answered)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, with_runner: bool = True) -> AsyncIterator[Broker]:
+    """
+    Open the database, publish the catalog, start what works in the background, and end it all in good order.
+
+    When a part of it dies the block is cancelled and the fault rises: a dead runner behind a healthy API
+    would be the worst of failures.
+
+    Raises:
+        SchemaOutdated: `osb migrate` has to run first.
+        CatalogRefused: The catalog's files, or their change, are not acceptable.
+        StoreUnavailable: The database does not answer.
+    """
+    metrics = Metrics()
+    database = await _opened(settings)
+    try:
+        await database.revision_is_current()
+        proposed = read_catalog(settings.catalog_folder or shipped("catalog"))
+        catalog = PublishedCatalog(
+            database, await publish(database, proposed, author="osb serve", reason="Start of the broker.")
+        )
+        cloud = _cloud(settings)
+        provisioner_options = _provisioner_options(settings)
+        async with _arm(settings, cloud, metrics) as arm:
+            provisioners = registry(provisioner_options, arm)
+            runner = _runner(settings, database, provisioners, metrics) if with_runner else None
+            api = create_app(
+                database,
+                catalog=catalog,
+                platforms=settings.platforms,
+                options=LifecycleOptions(
+                    request_wait=settings.request_wait, foresee=foreseeing(provisioner_options, cloud)
+                ),
+                body_limit=settings.body_limit,
+                metrics=metrics,
+            )
+            async with _working(database, catalog, runner) as tasks:
+                checks = HealthChecks(
+                    alive={name: _runs(task) for name, task in tasks.items()},
+                    ready={"database": _database_answers(database)},
+                    metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
+                )
+                yield Broker(api, health_application(checks), database, runner)
+    finally:
+        await database.close()
+
+
+async def _opened(settings: Settings) -> Database:
+    listen = settings.listen_database_url
+    return await Database.open(
+        settings.database_url.get_secret_value(),
+        listen_url=listen.get_secret_value() if listen else None,
+        sealing=KeyRing([(key.key_id, key.key) for key in settings.sealing_keys]),
+        broker_id=settings.broker_id,
+    )
+
+
+@asynccontextmanager
+async def _working(
+    database: Database, catalog: PublishedCatalog, runner: Runner | None
+) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            "catalog": group.create_task(catalog.run(), name="catalog"),
+            "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
+        }
+        if runner is not None:
+            tasks["runner"] = group.create_task(runner.run(), name="runner")
+        try:
+            yield tasks
+        finally:
+            if runner is not None:
+                runner.stop()
+            for name, task in tasks.items():
+                if name != "runner":
+                    task.cancel()
+
+
+@asynccontextmanager
+async def _arm(settings: Settings, cloud: Cloud, metrics: Metrics) -> AsyncIterator[Arm]:
+    secret = settings.azure_client_secret
+    simulated = settings.azure_authentication == "simulator"
+
+    def count(call: Call) -> None:
+        metrics.arm_called(
+            str(call.kind),
+            call.status,
+            timedelta(seconds=call.seconds),
+            subscription=call.subscription or "",
+            remaining=call.remaining,
+        )
+
+    async with http_client(ca_file=settings.azure_ca_file) as client:
+        credential = credential_for(
+            settings.azure_authentication,
+            cloud=cloud,
+            client=client,
+            tenant_id=settings.azure_tenant_id,
+            client_id=settings.azure_client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+            token_file=settings.azure_token_file if simulated else settings.azure_federated_token_file,
+        )
+        async with credential:
+            yield Arm(cloud=cloud, credential=credential, client=client, on_call=count)
+
+
+def _cloud(settings: Settings) -> Cloud:
+    if settings.azure_cloud != "custom":
+        return CLOUDS[settings.azure_cloud]
+    return custom(
+        str(settings.azure_endpoint),
+        scope=settings.azure_scope,
+        authority=str(settings.azure_authority) if settings.azure_authority else None,
+    )
+
+
+def _provisioner_options(settings: Settings) -> ProvisionerOptions:
+    return ProvisionerOptions(
+        broker_id=settings.broker_id,
+        subscription=settings.azure_subscription_id,
+        location=settings.azure_location,
+        resource_group=settings.azure_resource_group,
+        tenant_id=settings.azure_tenant_id,
+        poll_interval=settings.azure_poll_interval,
+        egress_addresses=tuple(str(address) for address in settings.egress_addresses),
+        data_plane_ca_file=settings.data_plane_ca_file,
+    )
+
+
+def _runner(
+    settings: Settings, database: Database, provisioners: Mapping[str, Provisioner], metrics: Metrics
+) -> Runner:
+    return Runner(
+        database,
+        provisioners,
+        RunnerOptions(
+            name=socket.gethostname(),
+            lease=settings.lease,
+            in_flight=settings.in_flight,
+        ),
+    )
+
+
+def _runs(task: asyncio.Task[None]) -> Check:
+    async def check() -> str | None:
+        return f"{task.get_name()} has ended" if task.done() else None
+
+    return check
+
+
+def _database_answers(database: Database) -> Check:
+    async def check() -> str | None:
+        try:
+            await database.revision_is_current()
+        except (StoreUnavailable, SchemaOutdated) as fault:
+            return str(fault)
+        return None
+
+    return check
