@@ -1,0 +1,1 @@
+"""The operation engine: long work that is safe to crash anywhere."""

@@ -1,0 +1,403 @@
+"""The runner: claims operations, takes one step of each, writes down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from broker.domain.operations import OperationKind, Stage
+from broker.errors import StoreUnavailable
+from broker.operations import stages, waiting
+from broker.operations.failpoints import Failpoints
+from broker.operations.leases import Lease
+from broker.operations.retrying import UNFORESEEN_AT_MOST, Trouble
+from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work
+from broker.store import budgets, operations_queue
+from broker.store.database import Database
+from broker.store.errors import ClaimLost
+from broker.store.operations_queue import Changes, Claim
+from broker.store.pruning import prune
+
+log = structlog.get_logger(__name__)
+
+_BLOCKED_FOR = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class RunnerOptions:
+    """
+    How a runner works.
+
+    `name` is shown to operators and is unique to the process. A `lease` is how long the runner may be silent
+    before others take over; `in_flight` how many steps it takes at once, `batch` how many it claims at once.
+    `step_limit` ends a step that hangs. `drain` is how long an orderly stop waits for steps. A clean-up may take
+    `undo_grace` longer than the order itself. What is finished is kept for `retention`, the audit for
+    `audit_retention`.
+    """
+
+    name: str
+    lease: timedelta = timedelta(seconds=30)
+    in_flight: int = 500
+    batch: int = 100
+    drain: timedelta = timedelta(seconds=20)
+    step_limit: timedelta = timedelta(seconds=120)
+    undo_grace: timedelta = timedelta(minutes=30)
+    retention: timedelta = timedelta(days=90)
+    audit_retention: timedelta = timedelta(days=400)
+    prune_every: timedelta = timedelta(hours=1)
+
+
+@dataclass
+class _InFlight:
+    claim: Claim
+    lease: Lease
+    task: asyncio.Task[None] | None = None
+
+
+class Runner:
+    """
+    Carries out operations until it is stopped; any number of runners share one database.
+
+    Everything of importance is in the database: a runner that dies at any point leaves an operation that is due
+    again when its lease is over, and a step that is safe to repeat.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        provisioners: Mapping[str, Provisioner],
+        options: RunnerOptions,
+        *,
+        failpoints: Failpoints | None = None,
+    ) -> None:
+        self._database = database
+        self._provisioners = dict(provisioners)
+        self._known = {name: one.handler_version for name, one in self._provisioners.items()}
+        self._options = options
+        self._failpoints = failpoints or Failpoints()
+        self._in_flight: dict[UUID, _InFlight] = {}
+        self._freed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._wakes_at = 0.0
+        self._looked_at = time.monotonic()
+
+    @property
+    def in_flight(self) -> int:
+        """How many operations are being worked on at this moment."""
+        return len(self._in_flight)
+
+    @property
+    def silent_for(self) -> timedelta:
+        """How long ago the runner last looked at the queue with success; health checks read it."""
+        return timedelta(seconds=time.monotonic() - self._looked_at)
+
+    def stop(self) -> None:
+        """Ask for an orderly end: `run` returns when the steps in flight have ended or were handed back."""
+        self._stopping.set()
+        self._freed.set()
+        self._database.wakeups.wake()
+
+    async def run(self) -> None:
+        """
+        Work until `stop` is called.
+
+        A fault of the dispatcher, the heartbeat or the listener rises from here: the process is to exit, for a
+        dead dispatcher behind a healthy API is the worst of failures. A fault of one step never does.
+        """
+        log.info("Runner has started.", runner=self._options.name, provisioners=sorted(self._known))
+        async with asyncio.TaskGroup() as group:
+            service = [
+                group.create_task(self._renew_leases(), name="leases"),
+                group.create_task(self._prune(), name="pruning"),
+                group.create_task(self._database.wakeups.watch(), name="wake-ups"),
+            ]
+            try:
+                await self._dispatch()
+                await self._drain()
+            finally:
+                for task in service:
+                    task.cancel()
+                for one in list(self._in_flight.values()):
+                    if one.task is not None:
+                        one.task.cancel()
+        log.info("Runner has ended.", runner=self._options.name)
+
+    async def _dispatch(self) -> None:
+        wakeups, faults = self._database.wakeups, 0
+        while not self._stopping.is_set():
+            seen = wakeups.count
+            free = min(self._options.batch, self._options.in_flight - len(self._in_flight))
+            if free <= 0:
+                self._freed.clear()
+                await self._freed.wait()  # `stop` sets it too
+                continue
+            # Counted from before the claim is sent: the lease ends here no later than in the database.
+            sent_at = time.monotonic()
+            try:
+                claimed = await operations_queue.claim(
+                    self._database,
+                    owner=self._options.name,
+                    lease=self._options.lease,
+                    at_most=free,
+                    known=self._known,
+                )
+            except StoreUnavailable:
+                faults += 1
+                log.warning("The queue cannot be read.", runner=self._options.name, faults=faults)
+                pause = timedelta(seconds=min(5.0, 0.2 * 2 ** min(faults, 5)) * random.uniform(0.5, 1))  # noqa: S311 - spreads load
+                await wakeups.work(pause, after=wakeups.count)
+                continue
+            faults = 0
+            self._looked_at = time.monotonic()
+            for claim in claimed.claims:
+                self._start(claim, sent_at)
+            if claimed.full:
+                continue
+            rest = wakeups.fallback
+            if claimed.next_due_in is not None:
+                rest = min(rest, max(claimed.next_due_in, timedelta(0)))
+            self._wakes_at = time.monotonic() + rest.total_seconds()
+            await wakeups.work(rest, after=seen)
+
+    def _start(self, claim: Claim, sent_at: float) -> None:
+        self._failpoints.reached(Failpoints.CLAIMED)
+        one = _InFlight(claim, Lease(sent_at, self._options.lease))
+        former = self._in_flight.get(claim.operation.id)
+        if former is not None and former.task is not None:
+            # This runner has overslept its own lease and taken the operation over from itself.
+            former.task.cancel()
+        self._in_flight[claim.operation.id] = one
+        one.task = asyncio.create_task(self._carry(one), name=f"operation {claim.operation.id}")
+
+    async def _carry(self, one: _InFlight) -> None:
+        operation = one.claim.operation
+        told = log.bind(
+            operation=str(operation.id),
+            kind=operation.kind.value,
+            instance=operation.instance_id,
+            binding=operation.binding_id,
+            request_identity=operation.request_identity,
+        )
+        try:
+            while True:
+                after = await self._step(one)
+                if after is None:
+                    return
+                one.claim = after
+                if self._stopping.is_set():
+                    await operations_queue.hand_back(self._database, [after.key], owner=self._options.name)
+                    return
+        except (LeaseLost, ClaimLost):
+            told.warning("The lease was lost; the operation is another runner's or due again soon.")
+        except StoreUnavailable:
+            told.warning("The outcome of a step could not be written; it is repeated when its lease is over.")
+        except Exception:  # noqa: BLE001 - one operation's fault is not to end the others
+            # The engine's own fault. The operation is due again when its lease is over, and poison in the end.
+            told.exception("The engine failed on an operation.")
+        finally:
+            if self._in_flight.get(operation.id) is one:
+                del self._in_flight[operation.id]
+            self._freed.set()
+
+    async def _step(self, one: _InFlight) -> Claim | None:
+        claim = one.claim
+        trouble = stages.before_step(claim, undo_grace=self._options.undo_grace)
+        if trouble is not None:
+            return await self._save(one, claim, trouble)
+        if claim.operation.stage is Stage.WAITING:
+            if not stages.needs_no_waiting(claim):
+                return await self._save(one, claim, None)
+            claim = replace(claim, operation=replace(claim.operation, stage=Stage.WORKING))
+        step = await self._ask_provisioner(claim, one.lease)
+        return await self._save(one, claim, step)
+
+    async def _ask_provisioner(self, claim: Claim, lease: Lease) -> Next | Trouble:
+        provisioner = self._provisioners[claim.operation.provisioner]
+        work = Work(
+            operation=claim.operation,
+            instance=claim.instance,
+            now=claim.now,
+            guard=lease.check,
+            binding=claim.binding,
+            parent=claim.parent,
+            predecessor=claim.predecessor,
+            resources=claim.resources,
+            clearing=claim.operation.stage is Stage.CLEARING,
+        )
+        lease.check()
+        self._failpoints.reached(Failpoints.BEFORE_STEP)
+        try:
+            async with asyncio.timeout(self._options.step_limit.total_seconds()):
+                step: Next | Trouble = await _method(provisioner, claim)(work)
+        except LeaseLost:
+            raise
+        except StepFailed as failure:
+            step = Trouble.of(failure)
+        except TimeoutError:
+            seconds = round(self._options.step_limit.total_seconds())
+            step = Trouble(
+                f"A step did not end within {seconds} seconds", retryable=True, at_most=UNFORESEEN_AT_MOST
+            )
+        except Exception:
+            log.exception(
+                "A step failed in a way that nobody foresaw.",
+                operation=str(claim.operation.id),
+                kind=claim.operation.kind.value,
+                stage=claim.operation.stage.value,
+                phase=claim.operation.phase,
+                instance=claim.operation.instance_id,
+                binding=claim.operation.binding_id,
+                request_identity=claim.operation.request_identity,
+            )
+            step = Trouble(
+                f"Something unforeseen went wrong in the broker; its log tells more under operation "
+                f"{claim.operation.id}.",
+                retryable=True,
+                at_most=UNFORESEEN_AT_MOST,
+            )
+        self._failpoints.reached(Failpoints.AFTER_STEP)
+        return step
+
+    async def _save(self, one: _InFlight, claim: Claim, step: Next | Trouble | None) -> Claim | None:
+        """Write what came of a step (None: there was none, the engine has to look for itself)."""
+        while True:
+            try:
+                return await self._save_once(one, claim, step)
+            except StoreUnavailable:
+                # The fence tells whether a commit of unknown outcome was one: trying again cannot count twice.
+                one.lease.check()
+                log.warning(
+                    "The store is away; the outcome of a step waits.", operation=str(claim.operation.id)
+                )
+                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - spreads load
+
+    async def _save_once(self, one: _InFlight, claim: Claim, step: Next | Trouble | None) -> Claim | None:
+        sent_at = time.monotonic()
+        async with self._database.transaction() as tx:
+            with_instance = step is None or stages.touches_instance(claim, step)
+            held = await operations_queue.hold(tx, claim, with_instance=with_instance)
+            if step is None:
+                changes = await waiting.look(tx, held)
+            else:
+                changes = stages.advance(
+                    held,
+                    step,
+                    undo_grace=self._options.undo_grace,
+                    spread=random.random(),  # noqa: S311 - spreads load
+                )
+            after = await operations_queue.save(
+                tx,
+                held,
+                changes,
+                lease=self._options.lease,
+                halfway=lambda: self._failpoints.reached(Failpoints.IN_SAVE),
+            )
+            if isinstance(step, Trouble) and step.blocks_everybody and claim.operation.subscription:
+                blocked_for = step.retry_after or _BLOCKED_FOR
+                await budgets.block(tx, claim.operation.subscription, until=tx.now + blocked_for)
+        self._failpoints.reached(Failpoints.SAVED)
+        self._told(claim, changes)
+        if after is not None:
+            one.lease.renewed(sent_at)
+        elif not changes.operation.finished:
+            self._mind(changes.delay)
+        return after
+
+    def _mind(self, delay: timedelta) -> None:
+        """Wake the dispatcher early when something was put off to before it would look again."""
+        if time.monotonic() + delay.total_seconds() < self._wakes_at:
+            self._database.wakeups.wake()
+
+    def _told(self, claim: Claim, changes: Changes) -> None:
+        operation = changes.operation
+        if not (operation.finished or changes.events):
+            return
+        log.info(
+            "Operation has ended." if operation.finished else "Operation goes on.",
+            operation=str(operation.id),
+            kind=operation.kind.value,
+            status=operation.status.value,
+            stage=operation.stage.value,
+            instance=operation.instance_id,
+            binding=operation.binding_id,
+            platform=operation.platform,
+            description=operation.description,
+            took=round((claim.now - operation.created_at).total_seconds(), 3),
+            request_identity=operation.request_identity,
+        )
+
+    async def _renew_leases(self) -> None:
+        pause = self._options.lease.total_seconds() / 3
+        while True:
+            await asyncio.sleep(pause)
+            sent_at = time.monotonic()
+            current = {one.claim.key: one for one in self._in_flight.values()}
+            try:
+                renewed = await operations_queue.renew(
+                    self._database, current.keys(), owner=self._options.name, lease=self._options.lease
+                )
+            except StoreUnavailable:
+                log.warning("Leases could not be renewed.", runner=self._options.name, leases=len(current))
+                continue
+            for key in renewed:
+                current[key].lease.renewed(sent_at)
+
+    async def _prune(self) -> None:
+        while True:
+            # Spread, so that replicas started together do not prune together.
+            await asyncio.sleep(self._options.prune_every.total_seconds() * random.uniform(0.5, 1))  # noqa: S311 - likewise
+            try:
+                deleted = await prune(
+                    self._database, keep=self._options.retention, keep_audit=self._options.audit_retention
+                )
+            except StoreUnavailable:
+                log.warning("Old operations could not be pruned.")
+                continue
+            if deleted:
+                log.info("Old operations were pruned.", deleted=deleted)
+
+    async def _drain(self) -> None:
+        tasks = [one.task for one in self._in_flight.values() if one.task is not None]
+        if not tasks:
+            return
+        log.info("Runner waits for its steps.", runner=self._options.name, steps=len(tasks))
+        await asyncio.wait(tasks, timeout=self._options.drain.total_seconds())
+        left = list(self._in_flight.values())
+        for one in left:
+            if one.task is not None:
+                one.task.cancel()
+        await asyncio.gather(*(one.task for one in left if one.task is not None), return_exceptions=True)
+        try:
+            handed = await operations_queue.hand_back(
+                self._database, [one.claim.key for one in left], owner=self._options.name
+            )
+        except StoreUnavailable:
+            log.warning("Operations could not be handed back; their leases run out.", operations=len(left))
+            return
+        log.info(
+            "Runner has handed back what it could not end.", runner=self._options.name, operations=handed
+        )
+
+
+def _method(provisioner: Provisioner, claim: Claim) -> Callable[[Work], Awaitable[Next]]:
+    operation = claim.operation
+    if operation.stage in {Stage.CLEARING, Stage.UNDOING}:
+        return provisioner.unbind if operation.kind is OperationKind.BIND else provisioner.delete
+    match operation.kind:
+        case OperationKind.PROVISION:
+            return provisioner.create
+        case OperationKind.UPDATE:
+            return provisioner.update
+        case OperationKind.DEPROVISION:
+            return provisioner.delete
+        case OperationKind.BIND:
+            return provisioner.bind
+        case OperationKind.UNBIND:
+            return provisioner.unbind

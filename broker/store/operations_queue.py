@@ -1,0 +1,445 @@
+"""The queue of the operation engine: claim, hold, save, renew, hand back. Whoever does the work never sees SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, and_, func, or_, select, tuple_, update
+
+from broker.domain.bindings import ServiceBinding
+from broker.domain.instances import ServiceInstance
+from broker.domain.operations import ExternalResource, Operation, OperationStatus, Stage
+from broker.store import bindings, instances, operations, resources
+from broker.store.budgets import Budgets, CallCost
+from broker.store.database import Database, Transaction
+from broker.store.errors import ClaimLost
+from broker.store.tables import operations as table
+from broker.store.tables import service_instances
+
+FIRST_COST = CallCost(reads=2, writes=1)
+"""What a step may cost that nobody has spoken about yet."""
+_RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
+_DOUBLED_AT_MOST = 4
+
+
+@dataclass(frozen=True)
+class Claim:
+    """
+    An operation that a runner holds, with all that its step may know, as of `now` (the database's time).
+
+    `step` is what is being done, in words for people, and `step_since` when that began.
+    """
+
+    operation: Operation
+    instance: ServiceInstance
+    now: datetime
+    binding: ServiceBinding | None = None
+    parent: ServiceInstance | None = None
+    predecessor: ServiceBinding | None = None
+    resources: tuple[ExternalResource, ...] = ()
+    step: str = ""
+    step_since: datetime | None = None
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """What a renewal names: the operation and the fence."""
+        return self.operation.id, self.operation.fence
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """Claims, and when the next operation is due (None: nothing waits, or more is due already)."""
+
+    claims: Sequence[Claim]
+    next_due_in: timedelta | None
+    full: bool
+    """Whether there may be more that is due now."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """
+    What a step changes, written in one transaction.
+
+    `operation` is complete but for timer, owner and fence, which follow from `delay`: zero keeps the claim,
+    anything else (with `release`, zero too) gives it back until then. An instance or binding that is None
+    stays as it is; one with a reason in `removed` goes to the history.
+    """
+
+    operation: Operation
+    delay: timedelta = timedelta(0)
+    release: bool = False
+    instance: ServiceInstance | None = None
+    binding: ServiceBinding | None = None
+    removed: str | None = None
+    resources: Sequence[ExternalResource] = ()
+    gone: Sequence[str] = ()
+    all_gone: bool = False
+    step: str = ""
+    step_since: datetime | None = None
+    cost: CallCost = FIRST_COST
+    events: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+async def claim(
+    database: Database, *, owner: str, lease: timedelta, at_most: int, known: Mapping[str, int]
+) -> Claimed:
+    """
+    Take the operations that have been due longest and mark them as this runner's.
+
+    Two runners never hold one operation. The database's clock decides what is due and when a lease is over.
+    A claim lasts for *lease* unless it is renewed; after that another runner may take the operation over.
+    One whose holders died without a word gets twice the lease each time, so that it kills fewer runners.
+    What the shared budget cannot pay for now is put off, not taken.
+
+    Args:
+        database: Where the queue is.
+        owner: Name shown to operators; one per process.
+        lease: How long this runner may be silent.
+        at_most: How many operations to take.
+        known: Provisioners of this process with the newest handler version that each can carry on.
+
+    Raises:
+        StoreUnavailable: The database did not answer. Nothing is known to be claimed.
+    """
+    async with database.transaction() as tx:
+        workable = or_(
+            *(
+                and_(table.c.provisioner == name, table.c.handler_version <= newest)
+                for name, newest in known.items()
+            )
+        )
+        rows = list(
+            await tx.execute(
+                select(table)
+                .where(_RUNNING, table.c.due_at <= tx.now, workable)
+                .order_by(table.c.due_at)
+                .limit(at_most)
+                .with_for_update(skip_locked=True)
+            )
+        )
+        taken = await _paid(tx, rows)
+        by_claims: dict[int, list[int]] = {}
+        for row in taken:
+            by_claims.setdefault(min(row.claims, _DOUBLED_AT_MOST), []).append(row.number)
+        for claims, numbers in by_claims.items():
+            await tx.execute(
+                update(table)
+                .where(table.c.number.in_(numbers))
+                .values(
+                    owner=owner,
+                    fence=table.c.fence + 1,
+                    claims=table.c.claims + 1,
+                    due_at=tx.now + lease * 2**claims,
+                )
+            )
+        for row in taken:
+            if row.owner is not None:
+                await operations.note(tx, row.id, "taken over", f"The lease of {row.owner} is over.", owner)
+        next_due_in = None
+        if len(rows) < at_most:
+            soonest = await tx.execute(
+                select(func.min(table.c.due_at)).where(_RUNNING, table.c.due_at > tx.now, workable)
+            )
+            due_at = soonest.scalar_one()
+            next_due_in = None if due_at is None else due_at - tx.now
+        claims_made = await _loaded(tx, taken, owner)
+        return Claimed(claims_made, next_due_in, full=len(rows) == at_most)
+
+
+async def hold(tx: Transaction, held: Claim, *, with_instance: bool) -> Claim:
+    """
+    Lock what a save will change and return it as it is now; requests may have changed some of it.
+
+    *with_instance* locks the instance (and the parent) too, which every end of an operation needs.
+
+    Raises:
+        ClaimLost: The claim is another's by now; write nothing.
+    """
+    operation, instance, binding, parent = held.operation, held.instance, held.binding, held.parent
+    # Everybody locks in this order: parent, instance, binding, operation.
+    if with_instance:
+        if instance.parent_key is not None and operation.stage is Stage.WAITING:
+            parent = await instances.locked_by_key(tx, instance.parent_key)
+        current = await instances.locked_by_key(tx, instance.key)
+        if current is None:
+            raise ClaimLost
+        instance = current
+    if operation.binding_key is not None:
+        bound = await bindings.locked_by_key(tx, operation.binding_key)
+        if bound is None:
+            raise ClaimLost
+        binding = bound
+    found = await tx.execute(
+        select(table.c.again, table.c.cancel_requested_at, table.c.deadline_at)
+        .where(
+            table.c.id == operation.id,
+            table.c.fence == operation.fence,
+            table.c.owner == operation.owner,
+            _RUNNING,
+        )
+        .with_for_update()
+    )
+    row = found.first()
+    if row is None:
+        raise ClaimLost
+    operation = replace(
+        operation, again=row.again, cancel_requested_at=row.cancel_requested_at, deadline_at=row.deadline_at
+    )
+    return replace(held, operation=operation, instance=instance, binding=binding, parent=parent, now=tx.now)
+
+
+async def save(
+    tx: Transaction,
+    held: Claim,
+    changes: Changes,
+    *,
+    lease: timedelta,
+    halfway: Callable[[], None] = lambda: None,
+) -> Claim | None:
+    """
+    Write what a step has changed and return the claim to go on with, or None when it was given back.
+
+    *held* comes from `hold` in the same transaction. The fence rises with each save: a save that is repeated
+    because its outcome was unknown finds its claim lost instead of counting twice.
+    """
+    after = changes.operation
+    goes_on = not after.finished and not changes.release and changes.delay <= timedelta(0)
+    due_at = tx.now + (lease if goes_on else max(changes.delay, timedelta(0)))
+    if goes_on:
+        budgets = await Budgets.locked(tx, _spenders([(after.subscription, changes.cost)]))
+        wait = budgets.debit(after.subscription, changes.cost)
+        await budgets.store()
+        if wait > timedelta(0):
+            goes_on, due_at = False, tx.now + wait
+    after = replace(
+        after,
+        owner=after.owner if goes_on else None,
+        fence=after.fence + 1,
+        claims=0,
+        due_at=due_at,
+        finished_at=tx.now if after.finished else None,
+    )
+    await _write(tx, after, changes)
+    halfway()
+    await _write_rest(tx, held, changes)
+    if after.finished:
+        tx.finished(after.id)
+        if await _nudge(tx, after):
+            tx.wake()
+    elif not goes_on and due_at <= tx.now:
+        tx.wake()
+    if not goes_on:
+        return None
+    living = held.resources
+    if changes.resources or changes.gone or changes.all_gone:
+        living = tuple(await _resources_of(tx, after))
+    return replace(
+        held,
+        operation=after,
+        instance=changes.instance or held.instance,
+        binding=changes.binding or held.binding,
+        resources=living,
+        step=changes.step,
+        step_since=changes.step_since,
+        now=tx.now,
+    )
+
+
+async def renew(
+    database: Database, claims: Collection[tuple[UUID, int]], *, owner: str, lease: timedelta
+) -> set[tuple[UUID, int]]:
+    """
+    Extend the leases of the steps in flight in one statement and return those that were extended.
+
+    One that is being saved at the moment is passed over: its save renews it, or ends it.
+    """
+    if not claims:
+        return set()
+    async with database.transaction() as tx:
+        mine = (
+            select(table.c.number)
+            .where(tuple_(table.c.id, table.c.fence).in_(list(claims)), table.c.owner == owner, _RUNNING)
+            .with_for_update(skip_locked=True)
+        )
+        numbers = list((await tx.execute(mine)).scalars())
+        renewed = await tx.execute(
+            update(table)
+            .where(table.c.number.in_(numbers))
+            .values(due_at=tx.now + lease)
+            .returning(table.c.id, table.c.fence)
+        )
+        return {(row.id, row.fence) for row in renewed}
+
+
+async def hand_back(database: Database, claims: Collection[tuple[UUID, int]], *, owner: str) -> int:
+    """Give up claims whose steps were stopped, due at once for any runner; return how many there were."""
+    if not claims:
+        return 0
+    async with database.transaction() as tx:
+        returned = await tx.execute(
+            update(table)
+            .where(tuple_(table.c.id, table.c.fence).in_(list(claims)), table.c.owner == owner, _RUNNING)
+            .values(owner=None, due_at=tx.now, fence=table.c.fence + 1, claims=0)
+        )
+        tx.wake()
+        return returned.rowcount
+
+
+async def _paid(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    costs = {row.number: CallCost(row.cost_reads, row.cost_writes, row.cost_deletes) for row in rows}
+    budgets = await Budgets.locked(tx, _spenders((row.subscription, costs[row.number]) for row in rows))
+    taken = []
+    for row in rows:
+        wait = budgets.debit(row.subscription, costs[row.number])
+        if wait > timedelta(0):
+            await tx.execute(
+                update(table).where(table.c.number == row.number).values(due_at=tx.now + wait, owner=None)
+            )
+        else:
+            taken.append(row)
+    await budgets.store()
+    return taken
+
+
+def _spenders(costs: Iterable[tuple[str | None, CallCost]]) -> set[str]:
+    return {subscription for subscription, cost in costs if subscription is not None and not cost.nothing}
+
+
+async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[Claim]:
+    if not rows:
+        return []
+    homes = await instances.by_keys(tx, {row.instance_key for row in rows})
+    parents = await instances.by_keys(
+        tx, {home.parent_key for home in homes.values() if home.parent_key is not None}
+    )
+    bound = await bindings.by_keys(tx, {row.binding_key for row in rows if row.binding_key is not None})
+    recorded: dict[UUID, list[ExternalResource]] = {}
+    for resource in await resources.of_instances(tx, sorted(homes)):
+        recorded.setdefault(resource.instance_key, []).append(resource)
+    claims = []
+    for row in rows:
+        instance = homes.get(row.instance_key)
+        binding = bound.get(row.binding_key) if row.binding_key else None
+        if instance is None or (row.binding_key and binding is None):
+            await _abandoned(tx, row)
+            continue
+        operation = replace(
+            operations.operation_of(row), owner=owner, fence=row.fence + 1, claims=row.claims + 1
+        )
+        predecessor = None
+        if binding is not None and binding.predecessor_id is not None:
+            predecessor = await bindings.get(tx, instance.key, binding.predecessor_id)
+        claims.append(
+            Claim(
+                operation=operation,
+                instance=instance,
+                now=tx.now,
+                binding=binding,
+                parent=parents.get(instance.parent_key) if instance.parent_key else None,
+                predecessor=predecessor,
+                resources=tuple(
+                    resource
+                    for resource in recorded.get(instance.key, [])
+                    if row.binding_key is None or resource.binding_key == row.binding_key
+                ),
+                step=row.step,
+                step_since=row.step_since,
+            )
+        )
+    return claims
+
+
+async def _resources_of(tx: Transaction, operation: Operation) -> list[ExternalResource]:
+    if operation.binding_key is not None:
+        return await resources.of_binding(tx, operation.binding_key)
+    return await resources.of_instance(tx, operation.instance_key)
+
+
+async def _abandoned(tx: Transaction, row: Row[Any]) -> None:
+    await tx.execute(
+        update(table)
+        .where(table.c.number == row.number)
+        .values(
+            status=OperationStatus.FAILED.value,
+            description="An operator has removed what this operation worked on.",
+            finished_at=tx.now,
+            owner=None,
+        )
+    )
+    tx.finished(row.id)
+
+
+async def _write(tx: Transaction, after: Operation, changes: Changes) -> None:
+    written = await tx.execute(
+        update(table)
+        .where(table.c.id == after.id, table.c.fence == after.fence - 1, _RUNNING)
+        .values(
+            status=after.status.value,
+            stage=after.stage.value,
+            phase=after.phase,
+            description=after.description,
+            step=changes.step,
+            step_since=changes.step_since,
+            state=dict(after.state),
+            failure=after.failure,
+            again=after.again,
+            cancel_requested_at=after.cancel_requested_at,
+            subscription=after.subscription,
+            instance_usable=after.instance_usable,
+            update_repeatable=after.update_repeatable,
+            due_at=after.due_at,
+            deadline_at=after.deadline_at,
+            fence=after.fence,
+            owner=after.owner,
+            claims=after.claims,
+            errors=after.errors,
+            last_error=after.last_error,
+            finished_at=after.finished_at,
+            cost_reads=changes.cost.reads,
+            cost_writes=changes.cost.writes,
+            cost_deletes=changes.cost.deletes,
+        )
+    )
+    if written.rowcount != 1:
+        raise ClaimLost
+
+
+async def _write_rest(tx: Transaction, held: Claim, changes: Changes) -> None:
+    operation = changes.operation
+    await resources.note(tx, changes.resources)
+    if changes.gone:
+        await resources.gone(tx, operation.instance_key, changes.gone)
+    if changes.all_gone:
+        await resources.all_gone(tx, operation.instance_key, operation.binding_key)
+    if changes.removed is not None and held.binding is not None:
+        await bindings.remove(tx, changes.binding or held.binding, held.instance, reason=changes.removed)
+    elif changes.removed is not None:
+        await instances.remove(tx, changes.instance or held.instance, reason=changes.removed)
+    else:
+        if changes.instance is not None:
+            await instances.save(tx, changes.instance)
+        if changes.binding is not None:
+            await bindings.save(tx, changes.binding)
+    for what, detail in changes.events:
+        await operations.note(tx, operation.id, what, detail, held.operation.owner)
+
+
+async def _nudge(tx: Transaction, ended: Operation) -> bool:
+    """Make due what waits for the end of this operation: the instance's own, or its children's."""
+    if ended.binding_key is not None:
+        whose: Any = and_(table.c.instance_key == ended.instance_key, table.c.binding_key.is_(None))
+    else:
+        whose = table.c.instance_key.in_(
+            select(service_instances.c.key).where(service_instances.c.parent_key == ended.instance_key)
+        )
+    nudged = await tx.execute(
+        update(table)
+        .where(_RUNNING, table.c.stage == Stage.WAITING.value, table.c.owner.is_(None), whose)
+        .values(due_at=tx.now)
+    )
+    return nudged.rowcount > 0
