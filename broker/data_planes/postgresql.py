@@ -275,6 +275,16 @@ async def _drop_login(server: Server, connection: Connection, username: str, own
         await _join(connection, username)
         # First of all, and for itself: no new session begins while the running ones end.
         await _run(connection, "ALTER ROLE {} NOLOGIN", sql.Identifier(username))
+        # A member may have passed privileges on in its own name. DROP OWNED takes these back only from a
+        # grantor who could not grant them still, as a member of the owner.
+        if await _asks(
+            connection,
+            "SELECT EXISTS (SELECT FROM pg_auth_members"
+            " WHERE roleid = to_regrole(%s) AND member = to_regrole(%s))",
+            sql.Identifier(owner_role).as_string(connection),
+            sql.Identifier(username).as_string(connection),
+        ):
+            await _run(connection, "REVOKE {} FROM {}", sql.Identifier(owner_role), sql.Identifier(username))
     await _end_sessions(connection, username)
     heir = owner_role if await _is_ours(connection, owner_role) else None
     if connection.info.dbname != MAINTENANCE_DATABASE:
