@@ -87,29 +87,37 @@ class Resources:
         Raises:
             ArmError: 400 or 404, the type or the api-version is not known.
         """
-        versions = next((v for name, v in known().items() if name.lower() == identity.type.lower()), None)
+        return self.model_of_type(identity.type, api_version)
+
+    def model_of_type(self, kind: str, api_version: str) -> ResourceModel:
+        """
+        Raises:
+            ArmError: 400 or 404, the type or the api-version is not known.
+        """
+        namespace = kind.partition("/")[0]
+        versions = next((v for name, v in known().items() if name.lower() == kind.lower()), None)
         if versions is None:
             namespaces = {name.partition("/")[0].lower() for name in known()}
-            if identity.namespace.lower() not in namespaces:
+            if namespace.lower() not in namespaces:
                 raise ArmError(
                     404,
                     "InvalidResourceNamespace",
-                    f"The resource namespace '{identity.namespace}' is invalid.",
+                    f"The resource namespace '{namespace}' is invalid.",
                 )
             raise ArmError(
                 404,
                 "InvalidResourceType",
-                f"The resource type '{identity.type}' could not be found in the namespace "
-                f"'{identity.namespace}' for api version '{api_version}'.",
+                f"The resource type '{kind}' could not be found in the namespace "
+                f"'{namespace}' for api version '{api_version}'.",
             )
-        model = load(identity.type, api_version)
+        model = load(kind, api_version)
         if model is None:
             listed = ", ".join(versions)
             raise ArmError(
                 400,
                 "NoRegisteredProviderFound",
                 f"No registered resource provider found for API version '{api_version}' for type "
-                f"'{identity.type}'. The supported api-versions are '{listed}'.",
+                f"'{kind}'. The supported api-versions are '{listed}'.",
             )
         return model
 

@@ -42,14 +42,6 @@ def location_name(text: str) -> str:
 
 
 @dataclass(slots=True)
-class Group:
-    name: str
-    location: str
-    tags: dict[str, str]
-    state: str = "Succeeded"
-
-
-@dataclass(slots=True)
 class LongRunning:
     """Work that goes on after its request was answered."""
 
@@ -67,6 +59,15 @@ class LongRunning:
         self.error = error
         self.ended = Clock.now()
         self.finished.set()
+
+
+@dataclass(slots=True)
+class Group:
+    name: str
+    location: str
+    tags: dict[str, str]
+    state: str = "Succeeded"
+    going: LongRunning | None = None
 
 
 @dataclass(slots=True)
