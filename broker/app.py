@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -44,6 +45,7 @@ from broker.store.sealing import KeyRing
 log = structlog.get_logger(__name__)
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
+_SILENT_FOR_TOO_LONG = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ async def running(settings: Settings, *, with_runner: bool = True) -> AsyncItera
         provisioner_options = _provisioner_options(settings)
         async with _arm(settings, cloud, metrics) as arm:
             provisioners = registry(provisioner_options, arm)
-            runner = _runner(settings, database, provisioners, metrics) if with_runner else None
+            runner = _runner(settings, database, provisioners) if with_runner else None
             api = create_app(
                 database,
                 catalog=catalog,
@@ -114,7 +116,8 @@ async def running(settings: Settings, *, with_runner: bool = True) -> AsyncItera
             )
             async with _working(database, catalog, runner) as tasks:
                 checks = HealthChecks(
-                    alive={name: _runs(task) for name, task in tasks.items()},
+                    alive={name: _runs(task) for name, task in tasks.items()}
+                    | _looks(runner, database),
                     ready={"database": _database_answers(database)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
                 )
@@ -205,16 +208,15 @@ def _provisioner_options(settings: Settings) -> ProvisionerOptions:
     )
 
 
-def _runner(
-    settings: Settings, database: Database, provisioners: Mapping[str, Provisioner], metrics: Metrics
-) -> Runner:
+def _runner(settings: Settings, database: Database, provisioners: Mapping[str, Provisioner]) -> Runner:
     return Runner(
         database,
         provisioners,
         RunnerOptions(
-            name=socket.gethostname(),
+            name=f"{socket.gethostname()}-{os.getpid()}",
             lease=settings.lease,
             in_flight=settings.in_flight,
+            retention=settings.history_retention,
         ),
     )
 
@@ -224,6 +226,23 @@ def _runs(task: asyncio.Task[None]) -> Check:
         return f"{task.get_name()} has ended" if task.done() else None
 
     return check
+
+
+def _looks(runner: Runner | None, database: Database) -> dict[str, Check]:
+    """Check that the runner looks at the queue; a database that is away is no reason to restart the process."""
+    if runner is None:
+        return {}
+
+    async def check() -> str | None:
+        if runner.silent_for < _SILENT_FOR_TOO_LONG:
+            return None
+        try:
+            await database.ping()
+        except StoreUnavailable:
+            return None
+        return "the runner does not look at the queue"
+
+    return {"queue": check}
 
 
 def _database_answers(database: Database) -> Check:
