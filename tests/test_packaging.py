@@ -5,51 +5,18 @@ import json
 import os
 import secrets
 import signal
-import site
 import subprocess
 import sys
 import time
-import venv
 import zipfile
 from pathlib import Path
 
 import httpx
-import pytest
 
 TOP = Path(__file__).parent.parent
 
 # Two imports of everything and a migration of an empty file: seconds, also on a busy machine.
 READY_WITHIN = 60
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    built = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, TOP],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    (file,) = out.glob("*.whl")
-    return file
-
-
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """A folder with `bin/osb`. The locked libraries are lent by this environment, the project itself is not."""
-    home = tmp_path_factory.mktemp("installed")
-    venv.create(home, with_pip=False, symlinks=True)
-    (packages,) = home.glob("lib/python*/site-packages")
-    # Folders named in a .pth file are searched, but .pth files in them are not read: an editable checkout stays out.
-    (packages / "lent.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "--quiet", "--no-deps",
-         "--no-index", "--no-compile", wheel],
-        check=True,
-    )  # fmt: skip
-    return home
 
 
 def osb(installed, *arguments, cwd, **settings):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _BROKER_READY = timedelta(seconds=30)
 # At the slowest speed that is offered Azure takes 5 minutes for a server.
 _OPERATION_ENDS = timedelta(minutes=10)
+# What PostgreSQL says of a login that is gone, and of a wrong password.
+_NO_LOGIN = "password authentication failed"
 
 
 class NotSeen(Exception):
@@ -39,6 +41,11 @@ def see(truth: object, otherwise: str) -> None:
     """Go on only if something is true."""
     if not truth:
         raise NotSeen(otherwise)
+
+
+def _end_of(why: str | None) -> str:
+    """Shorten a driver's complaint to the server's own words."""
+    return str(why).rpartition("failed: ")[2]
 
 
 @dataclass
@@ -169,6 +176,8 @@ class Story:
             await connection.execute("CREATE TABLE visits (at timestamptz DEFAULT now(), who text)")
             await connection.execute("INSERT INTO visits (who) VALUES ('a newcomer')")
             version = await witnesses.value(connection, "SELECT version()")
+            # A login acts as its database's owner, who may not look at the login's own connection.
+            await connection.execute("SET ROLE NONE")
             tls = await witnesses.value(
                 connection, "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
             )
@@ -192,15 +201,20 @@ class Story:
         other_ca = self.workplace.folder / "other-ca.pem"
         witnesses.write_other_ca(other_ca)
         neighbour = next(name for name in await self.azure.databases() if name != self.first["database"])
-        for what, attempt in (
-            ("a wrong password", witnesses.refused(self.first, self.ca_file, password=wrong)),
-            ("no TLS", witnesses.refused(self.first, self.ca_file, sslmode="disable")),
-            ("another CA", witnesses.refused(self.first, str(other_ca))),
-            ("another database", witnesses.refused(self.first, self.ca_file, database=neighbour)),
+        for what, because, attempt in (
+            ("a wrong password", _NO_LOGIN, witnesses.refused(self.first, self.ca_file, password=wrong)),
+            ("no TLS", "no encryption", witnesses.refused(self.first, self.ca_file, sslmode="disable")),
+            ("another CA", "certificate verify failed", witnesses.refused(self.first, str(other_ca))),
+            (
+                "another database",
+                "permission denied for database",
+                witnesses.refused(self.first, self.ca_file, database=neighbour),
+            ),
         ):
             why = await attempt
-            see(why, f"{what} was not refused")
-            self.say(f"{what}: {str(why)[-110:]}")
+            see(why is not None, f"{what} was not refused")
+            see(because in str(why), f"{what} was refused, but for another reason: {why}")
+            self.say(f"{what}: {_end_of(why)}")
 
     async def second_binding(self) -> None:
         """Bind again: another login, the same objects."""
@@ -222,7 +236,10 @@ class Story:
                 self.database_id, self.first_id, self.plans["azure-postgresql-database"]
             )
         why = await witnesses.refused(self.first, self.ca_file)
-        see(why, f"the login {self.first['username']} still works")
+        see(
+            _NO_LOGIN in str(why),
+            f"the login {self.first['username']} still works, or fails otherwise: {why}",
+        )
         async with await witnesses.connected(self.second, self.ca_file) as connection:
             roles = await witnesses.value(
                 connection, "SELECT count(*) FROM pg_roles WHERE rolname = %s", self.first["username"]
@@ -230,7 +247,7 @@ class Story:
             visits = await witnesses.value(connection, "SELECT count(*) FROM visits")
         see(roles == 0, f"pg_roles still holds {self.first['username']}")
         see(visits == 1, "what the first login wrote is gone")
-        self.say(f"{str(why)[-110:]}")
+        self.say(_end_of(why))
         self.say("pg_roles no longer holds it; the second login works, and the table is still there.")
 
     async def update(self) -> None:
@@ -345,7 +362,9 @@ async def tell(
                 for step in STEPS
             }
             for number, step in enumerate(STEPS, start=1):
-                console.print(f"[bold]{number:2} of {len(STEPS)}  {step.title}[/bold]", highlight=False)
+                console.print(
+                    f"[bold]{number:2} of {len(STEPS)}  {step.title}[/bold]", highlight=False, soft_wrap=True
+                )
                 if step.name == sabotaged:
                     console.print(f"    Sabotage: {step.sabotage}", highlight=False)
                 await acts[step.name]()
