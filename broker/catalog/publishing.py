@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from broker.catalog.faults import CatalogRefused, Fault
@@ -57,7 +59,8 @@ async def newest_catalog(db: Database) -> Catalog:
 
 
 def _catalog(published: CatalogRevision) -> Catalog:
-    return from_document(published.document, revision=published.revision, digest=published.digest)
+    catalog = from_document(published.document, revision=published.revision, digest=published.digest)
+    return replace(catalog, published_at=published.published_at)
 
 
 def _refuse_changes(published: Catalog, proposed: Catalog) -> None:

@@ -12,6 +12,9 @@ Phases, which are kept in operation rows and therefore never change their meanin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
 from broker.provisioners.base import Next, Outcome, StepFailed, Work
@@ -21,6 +24,14 @@ from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.removal import Removal
 from broker.provisioners.updating import Updating
 from broker.provisioners.verdicts import Impossible
+
+# What people are told: which part of how many the phase belongs to.
+_PARTS: Mapping[str, Mapping[str, int]] = {
+    "create": {"group": 2, "submit": 2, "wait": 2, "database": 3},
+    "update": {"submit": 2, "wait": 2, "remove": 3, "database": 3},
+    "delete": {"": 1, "remove": 2, "roles": 3, "history": 3},
+    "bind": {"verbs": 2},
+}
 
 
 class ArmTemplate:
@@ -36,6 +47,9 @@ class ArmTemplate:
 
     async def create(self, work: Work) -> Next:
         """Take one step towards a new instance."""
+        return _counted("create", await self._create(work))
+
+    async def _create(self, work: Work) -> Next:
         try:
             match work.operation.phase:
                 case "":
@@ -58,6 +72,9 @@ class ArmTemplate:
 
         What can never work is not repeatable; quota, policy and the like are, since somebody may mend them.
         """
+        return _counted("update", await self._update(work))
+
+    async def _update(self, work: Work) -> Next:
         try:
             match work.operation.phase:
                 case "":
@@ -80,6 +97,9 @@ class ArmTemplate:
 
     async def delete(self, work: Work) -> Next:
         """Take one step towards nothing being left."""
+        return _counted("delete", await self._delete(work))
+
+    async def _delete(self, work: Work) -> Next:
         try:
             match work.operation.phase:
                 case "":
@@ -96,6 +116,9 @@ class ArmTemplate:
 
     async def bind(self, work: Work) -> Next:
         """Take one step towards credentials."""
+        return _counted("bind", await self._bind(work))
+
+    async def _bind(self, work: Work) -> Next:
         try:
             match work.operation.phase:
                 case "":
@@ -112,6 +135,13 @@ class ArmTemplate:
             return await self._bindings.undo(work)
         except Impossible as impossible:
             return Next(Outcome.FAILED, description=impossible.description)
+
+
+def _counted(method: str, step: Next) -> Next:
+    parts = _PARTS[method]
+    if step.outcome is not Outcome.GO_ON or step.phase not in parts:
+        return step
+    return replace(step, number=parts[step.phase], of=max(parts.values()))
 
 
 def _still_usable(step: Next) -> Next:

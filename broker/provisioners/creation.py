@@ -19,7 +19,7 @@ from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
 from broker.azure.resource_ids import portal_url
 from broker.data_planes import postgresql, secrets
-from broker.domain.instances import Configuration
+from broker.domain.instances import Configuration, ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, records
@@ -60,7 +60,11 @@ def asked_of(work: Work) -> Configuration:
 
 
 def known_of(
-    work: Work, options: ProvisionerOptions, record: JsonObject, secret: JsonObject, **more: Any
+    options: ProvisionerOptions,
+    record: JsonObject,
+    secret: JsonObject,
+    parent: ServiceInstance | None,
+    grown: Mapping[str, int] | None = None,
 ) -> Known:
     """Return what the broker adds to the parameters of an instance with this *record*."""
     return Known(
@@ -69,9 +73,39 @@ def known_of(
         tags=record["tags"],
         egress_addresses=tuple(str(address) for address in options.egress_addresses),
         secrets=secret,
-        parent=work.parent.record if work.parent else {},
-        **more,
+        parent=parent.record if parent else {},
+        grown=grown or {},
     )
+
+
+def settled(
+    recipe: Recipe,
+    asked: Configuration,
+    instance: ServiceInstance,
+    options: ProvisionerOptions,
+    *,
+    generation: int,
+    parent: ServiceInstance | None,
+) -> Plan:
+    """
+    Settle names, place and parameters of one generation of an instance; draws a password if there is none.
+    Makes no call.
+
+    Raises:
+        Impossible: It can be seen beforehand that this cannot be made.
+    """
+    place = place_for(recipe, asked.parameters, instance, options, generation=generation, parent=parent)
+    identity = (options.broker_id, instance.platform, instance.instance_id, generation)
+    secret = {
+        "administrator_login": secrets.generated_username(LOGIN_PREFIX, "\0".join(map(str, identity))),
+        "administrator_password": secrets.generated_password(),
+        **asked.secrets,
+    }
+    record = {"names": recipe.names(*identity), "location": place.location, "tags": naming.tags(*identity)}
+    known = known_of(options, record, secret, parent)
+    parameters = template_parameters(recipe, asked.parameters, known)
+    resources = recipe.planned(place.subscription, place.group, parameters)
+    return Plan(place, generation, known, parameters, resources)
 
 
 class Creation:
@@ -108,26 +142,9 @@ class Creation:
         return self._written_down(work, plan)
 
     def _plan(self, work: Work, recipe: Recipe, generation: int) -> Plan:
-        instance, options = work.instance, self._options
-        asked = asked_of(work)
-        place = place_for(
-            recipe, asked.parameters, instance, options, generation=generation, parent=work.parent
+        return settled(
+            recipe, asked_of(work), work.instance, self._options, generation=generation, parent=work.parent
         )
-        identity = (options.broker_id, instance.platform, instance.instance_id, generation)
-        secret = {
-            "administrator_login": secrets.generated_username(LOGIN_PREFIX, "\0".join(map(str, identity))),
-            "administrator_password": secrets.generated_password(),
-            **asked.secrets,
-        }
-        record = {
-            "names": recipe.names(*identity),
-            "location": place.location,
-            "tags": naming.tags(*identity),
-        }
-        known = known_of(work, options, record, secret)
-        parameters = template_parameters(recipe, asked.parameters, known)
-        resources = recipe.planned(place.subscription, place.group, parameters)
-        return Plan(place, generation, known, parameters, resources)
 
     async def _left_by_a_later_store(self, work: Work, recipe: Recipe, plan: Plan) -> Plan | None:
         """
@@ -224,7 +241,7 @@ class Creation:
         """Return the deployment of this operation, for a creation and for an update alike."""
         record, recipe = work.instance.record, Recipe.of(work.operation)
         secret = records.secrets_of(work.instance)
-        known = known_of(work, self._options, record, secret, grown=grown or {})
+        known = known_of(self._options, record, secret, work.parent, grown)
         return Target(
             subscription=record["subscription"],
             group=record["group"],
@@ -292,9 +309,8 @@ class Creation:
         assert seen.deployment is not None
         record["outputs"] = dict(seen.deployment.outputs)
         record["database"] = databases.described(Recipe.of(work.operation), record, record["outputs"])
-        return Next(
-            phase=then, record=record, description=f"{records.shown(record['main']['id'])} is deployed."
-        )
+        description = "Preparing the database." if record["database"] else "Finishing."
+        return Next(phase=then, record=record, description=description)
 
     async def database(self, work: Work) -> Next:
         """Prepare the database for bindings, if the plan has one; then all is done."""

@@ -43,12 +43,7 @@ class Recipe:
 
     @classmethod
     def of(cls, operation: Operation) -> Recipe:
-        """
-        Read the recipe that the operation was accepted with.
-
-        Raises:
-            ValueError: A newer broker wrote it, in a form that this one does not know.
-        """
+        """Read the recipe that the operation was accepted with."""
         return cls.read(operation.inputs["recipe"])
 
     @classmethod
@@ -57,7 +52,7 @@ class Recipe:
         Read a plan's recipe.
 
         Raises:
-            ValueError: It has a form that this version does not know.
+            ValueError: A newer broker wrote it, in a form that this one does not know.
         """
         if said.get("format") != 1:
             raise ValueError(f"A recipe of format {said.get('format')!r} is not known to this version.")
