@@ -170,7 +170,10 @@ def _real_databases(options: SimulatorOptions, authority: CertificateAuthority) 
         return issued.certificate_pem, issued.key_pem
 
     return PostgresServers(
-        options.folder / "databases", issue_certificate=issue, at_most_running=options.at_most_databases
+        options.folder / "databases",
+        issue_certificate=issue,
+        at_most_running=options.at_most_databases,
+        template_folder=options.template_folder,
     )
 
 
