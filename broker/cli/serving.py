@@ -106,9 +106,11 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
 
 
 def _uvicorn(app: Any, settings: Settings, *, tls: bool) -> uvicorn.Config:
+    from broker.api.protocol import JsonHttpProtocol
+
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=JsonHttpProtocol,
         loop="none",
         lifespan="off",
         ws="none",

@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+
+from broker.errors import AlreadyExists, ConcurrencyError, HasChildren, ParentUnknown
+from tests.lifecycle.conftest import CHILD, CHILDREN, PARENT, PARENTS, in_namespace
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_child_finds_its_parent_by_alias_or_by_id_in_its_own_namespace(desk):
+    here = in_namespace("here")
+    await desk.ready("p", PARENTS, PARENT, parameters={"alias": "db"}, context=here)
+
+    await desk.ready("by-alias", CHILDREN, CHILD, parameters={"parentAlias": "db"}, context=here)
+    await desk.ready("by-id", CHILDREN, CHILD, parameters={"parentAlias": "p"}, context=here)
+
+
+@pytest.mark.parametrize("named", ["db", "p", "nobody", "", None, 5])
+async def test_a_parent_in_another_namespace_looks_unknown(desk, named):
+    await desk.ready("p", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here"))
+
+    with pytest.raises(ParentUnknown):
+        await desk.order(
+            "c", CHILDREN, CHILD, parameters={"parentAlias": named}, context=in_namespace("elsewhere")
+        )
+
+
+async def test_a_parent_of_another_platform_looks_unknown(desk):
+    await desk.of("another").ready("p", PARENTS, PARENT, parameters={"alias": "db"})
+
+    with pytest.raises(ParentUnknown):
+        await desk.order("c", CHILDREN, CHILD, parameters={"parentAlias": "db"})
+
+
+async def test_an_alias_is_one_instances_alone_within_its_scope(desk):
+    await desk.order("p", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here"))
+
+    with pytest.raises(AlreadyExists, match="alias"):
+        await desk.order("q", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here"))
+    await desk.order("r", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("elsewhere"))
+    await desk.of("another").order("p", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here"))
+
+
+async def test_a_child_may_be_ordered_while_its_parent_is_made_and_waits_for_it(desk):
+    with desk.external.holding("p", "create"):
+        await desk.order("p", PARENTS, PARENT, parameters={"alias": "db"})
+        await desk.order("c", CHILDREN, CHILD, parameters={"parentAlias": "db"})
+        await asyncio.sleep(0.2)
+        assert desk.external.creations["c"] == 0
+
+    assert (await desk.ended("c")).state == "succeeded"
+
+
+async def test_a_parent_with_children_cannot_go_and_says_who_they_are(desk):
+    await desk.ready("p", PARENTS, PARENT, parameters={"alias": "db"})
+    await desk.ready("c", CHILDREN, CHILD, parameters={"parentAlias": "db"})
+
+    with pytest.raises(HasChildren, match="'c'"):
+        await desk.delete("p", PARENTS, PARENT)
+    await desk.delete("c", CHILDREN, CHILD)
+    await _gone(desk, "c")
+    await desk.delete("p", PARENTS, PARENT)
+    await _gone(desk, "p")
+
+    assert desk.external.things == {}
+
+
+async def test_no_child_is_born_while_its_parent_goes(desk):
+    await desk.ready("p", PARENTS, PARENT, parameters={"alias": "db"})
+
+    with desk.external.holding("p", "delete"):
+        await desk.delete("p", PARENTS, PARENT)
+        with pytest.raises(ConcurrencyError):
+            await desk.order("c", CHILDREN, CHILD, parameters={"parentAlias": "db"})
+
+
+async def test_of_a_child_and_the_deletion_of_its_parent_at_once_only_one_is_accepted(desk):
+    await desk.ready("p", PARENTS, PARENT, parameters={"alias": "db"})
+
+    born, gone = await asyncio.gather(
+        desk.order("c", CHILDREN, CHILD, parameters={"parentAlias": "db"}),
+        desk.delete("p", PARENTS, PARENT),
+        return_exceptions=True,
+    )
+
+    refused = [outcome for outcome in (born, gone) if isinstance(outcome, BaseException)]
+    assert len(refused) == 1
+    assert isinstance(refused[0], HasChildren | ConcurrencyError | ParentUnknown)
+
+
+async def _gone(desk, instance_id):
+    from broker.errors import Gone
+
+    with pytest.raises(Gone):
+        await desk.ended(instance_id)
