@@ -116,7 +116,7 @@ class Simulator:
             fault = self.faults.strike(request.method, request.url.path)
             if fault is not None:
                 call.fault = fault.kind
-                broken = await _befallen(fault)
+                broken = await _befallen(fault, call)
                 if broken is not None:
                     return _with_ids(broken, request, call, taken)
                 if fault.kind == "reset":
@@ -230,7 +230,7 @@ async def _body(request: Request) -> Any:
         ) from error
 
 
-async def _befallen(fault: Fault) -> Response | None:
+async def _befallen(fault: Fault, call: Call) -> Response | None:
     """What a fault answers instead of the handler; None when the call goes on."""
     options = fault.options
     if fault.kind == "slow":
@@ -250,7 +250,8 @@ async def _befallen(fault: Fault) -> Response | None:
     if options.get("html"):
         page = f"<html><head><title>{status}</title></head><body><h1>Service unavailable</h1></body></html>"
         return Response(page, status, retry, "text/html")
-    error = {"code": options.get("code", code), "message": options.get("message", message)}
+    call.code = str(options.get("code", code))
+    error = {"code": call.code, "message": options.get("message", message)}
     return Response(json.dumps({"error": error}), status, retry, "application/json")
 
 

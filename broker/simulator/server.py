@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -121,6 +122,10 @@ async def running(
         durations = Durations().changed(**(options.durations or {}))
     except ValueError as error:
         raise SimulatorCannotStart(str(error)) from error
+    if not _is_loopback(options.host):
+        raise SimulatorCannotStart(
+            f"{options.host} is no loopback address; the simulator is for this machine only"
+        )
     options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = CertificateAuthority()
     async with contextlib.AsyncExitStack() as stack:
@@ -188,6 +193,13 @@ def _access(options: SimulatorOptions, listener: socket.socket, state: State) ->
         tenant_id=state.tenant,
         pid=os.getpid(),
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @contextlib.contextmanager

@@ -54,6 +54,11 @@ def test_an_error_may_have_any_status_code_and_text_and_strikes_as_often_as_aske
 
     assert [reply.status_code for reply in struck] == [403, 403, 200]
     assert struck[0].json() == {"error": {"code": "AuthorizationFailed", "message": "No."}}
+    assert [call["code"] for call in simulator.ledger() if call["path"].endswith(group)][-3:] == [
+        "AuthorizationFailed",
+        "AuthorizationFailed",
+        None,
+    ]
 
 
 def test_an_error_may_be_a_page_of_html(simulator):

@@ -80,6 +80,14 @@ async def test_a_port_that_is_held_is_named_with_what_to_do(tmp_path):
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org"])
+async def test_nobody_from_elsewhere_is_served(tmp_path, host):
+    with pytest.raises(SimulatorCannotStart, match="no loopback address"):
+        async with running(SimulatorOptions(tmp_path, host=host), StandInDatabases()):
+            pass
+
+
+@pytest.mark.anyio
 async def test_an_unknown_duration_is_named_with_those_that_are_known(tmp_path):
     options = SimulatorOptions(tmp_path, durations={"coffee": 1})
 
