@@ -114,6 +114,7 @@ class Imagined:
             )
         if work.operation.phase == "make":
             work.guard()
+            self.world.called("guarded call", name)
             if not self.world.exists(name):
                 self.before_call()
                 self.world.make(name)

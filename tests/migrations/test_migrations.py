@@ -1,0 +1,88 @@
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+from broker.store import migrations
+from broker.store.database import Database
+from broker.store.errors import DatabaseInUse, SchemaOutdated, UnsupportedDatabase
+from broker.store.sealing import KeyRing
+from broker.store.tables import REVISIONS, metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return request.getfixturevalue("fresh_database")()
+
+
+def _engine(url: str):
+    driver = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}[make_url(url).drivername]
+    return create_engine(make_url(url).set(drivername=driver), poolclass=NullPool)
+
+
+def test_the_migrations_make_the_tables_that_the_code_works_with(database_url: str):
+    engine = _engine(database_url)
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, metadata)
+
+    assert differences == []
+
+
+def test_the_migrations_lead_from_nothing_to_the_newest_revision_and_twice_is_harmless(empty_url: str):
+    assert migrations.current(empty_url) is None
+
+    migrations.upgrade(empty_url)
+    migrations.upgrade(empty_url)
+
+    assert migrations.current(empty_url) == REVISIONS[-1]
+
+
+def test_the_code_knows_the_revisions_that_are_shipped():
+    assert migrations.revisions() == REVISIONS
+
+
+@pytest.mark.anyio
+async def test_a_start_on_an_empty_database_says_what_to_do(empty_url: str, key_ring: KeyRing):
+    database = await Database.open(empty_url, sealing=key_ring)
+
+    with pytest.raises(SchemaOutdated, match="run `osb migrate`"):
+        await database.revision_is_current()
+
+    await database.close()
+
+
+@pytest.mark.anyio
+async def test_the_predecessor_of_a_later_release_still_starts(database_url: str, key_ring: KeyRing):
+    with _engine(database_url).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database = await Database.open(database_url, sealing=key_ring)
+
+    await database.revision_is_current()
+
+    await database.close()
+
+
+@pytest.mark.anyio
+async def test_one_process_at_a_time_works_on_a_sqlite_file(sqlite_url: str, key_ring: KeyRing):
+    database = await Database.open(sqlite_url, sealing=key_ring)
+
+    with pytest.raises(DatabaseInUse, match="Another broker process uses the database"):
+        await Database.open(sqlite_url, sealing=key_ring)
+    with pytest.raises(DatabaseInUse):
+        migrations.upgrade(sqlite_url)
+    await database.close()
+
+    await (await Database.open(sqlite_url, sealing=key_ring)).close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "sqlite:////nowhere/at/all.db"]
+)
+async def test_what_is_no_database_for_a_broker_is_refused(url: str, key_ring: KeyRing):
+    with pytest.raises(UnsupportedDatabase):
+        await Database.open(url, sealing=key_ring)

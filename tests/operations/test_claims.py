@@ -1,0 +1,238 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from broker.domain.operations import OperationStatus
+from broker.operations import stages
+from broker.operations.leases import Lease
+from broker.provisioners.base import LeaseLost, Next, Outcome
+from broker.store import instances, operations, operations_queue
+from broker.store.database import Database
+from broker.store.errors import ClaimLost, Duplicate
+from tests.operations.engine import a_runner, accept, ended, until
+from tests.operations.imagined import Imagined, World
+from tests.store.nouns import an_instance, an_operation
+
+pytestmark = pytest.mark.anyio
+
+KNOWN = {"imagined": 1}
+LEASE = timedelta(seconds=30)
+NOTHING = timedelta(0)
+
+
+async def _claim(
+    database: Database, owner: str, *, lease: timedelta = LEASE, at_most: int = 100, known=KNOWN
+):
+    claimed = await operations_queue.claim(database, owner=owner, lease=lease, at_most=at_most, known=known)
+    return list(claimed.claims)
+
+
+async def _report(database: Database, claim, step: Next) -> None:
+    async with database.transaction() as tx:
+        held = await operations_queue.hold(tx, claim, with_instance=True)
+        changes = stages.advance(held, step, undo_grace=NOTHING, spread=0)
+        await operations_queue.save(tx, held, changes, lease=LEASE)
+
+
+async def test_two_runners_never_hold_one_operation(database: Database):
+    for _ in range(30):
+        ordered = an_instance()
+        await accept(database, an_operation(ordered), instance=ordered)
+
+    async def work(name: str):
+        taken = []
+        while claims := await _claim(database, name, at_most=3):
+            taken += [claim.operation.id for claim in claims]
+        return taken
+
+    taken = await asyncio.gather(*(work(f"runner-{number}") for number in range(4)))
+
+    everything = [operation for one in taken for operation in one]
+    assert len(everything) == len(set(everything)) == 30
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.FAILED, Outcome.GO_ON])
+async def test_a_runner_whose_lease_is_over_can_write_nothing(database: Database, outcome):
+    ordered = an_instance()
+    await accept(database, an_operation(ordered), instance=ordered)
+    (late,) = await _claim(database, "runner-1", lease=NOTHING)
+    (current,) = await _claim(database, "runner-2")
+
+    with pytest.raises(ClaimLost):
+        await _report(database, late, Next(outcome, record={"written by": "the late one"}))
+
+    async with database.transaction() as tx:
+        assert (await instances.by_key(tx, ordered.key)).record == ordered.record
+        assert (await operations.get(tx, current.operation.id)).fence == current.operation.fence
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.FAILED])
+async def test_a_runner_that_wakes_up_late_cannot_change_a_superseded_operation(database: Database, outcome):
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+    (late,) = await _claim(database, "runner-1")
+
+    async with database.transaction() as tx:
+        ended_then = await operations.supersede(tx, accepted, "Superseded by a deprovision.")
+    with pytest.raises(ClaimLost):
+        await _report(database, late, Next(outcome))
+
+    assert ended_then.due_at == late.now + LEASE
+    assert ended_then.owner == "runner-1"
+    async with database.transaction() as tx:
+        operation = await operations.get(tx, accepted.id)
+    assert (operation.status, operation.description) == (
+        OperationStatus.FAILED,
+        "Superseded by a deprovision.",
+    )
+
+
+async def test_a_save_that_is_repeated_counts_once(database: Database):
+    ordered = an_instance()
+    await accept(database, an_operation(ordered), instance=ordered)
+    (claim,) = await _claim(database, "runner-1")
+
+    await _report(database, claim, Next(phase="make"))
+    with pytest.raises(ClaimLost):
+        await _report(database, claim, Next(phase="make"))
+
+
+async def test_a_renewed_lease_keeps_others_away_and_a_lost_one_is_not_renewed(database: Database):
+    ordered = an_instance()
+    await accept(database, an_operation(ordered), instance=ordered)
+    (claim,) = await _claim(database, "runner-1", lease=NOTHING)
+
+    renewed = await operations_queue.renew(database, [claim.key], owner="runner-1", lease=LEASE)
+    stolen = await _claim(database, "runner-2")
+    stranger = await operations_queue.renew(database, [claim.key], owner="runner-2", lease=LEASE)
+
+    assert renewed == {claim.key}
+    assert stolen == []
+    assert stranger == set()
+
+
+async def test_an_operation_of_a_later_release_is_left_to_it(database: Database):
+    ordered = an_instance()
+    await accept(database, an_operation(ordered, handler_version=2), instance=ordered)
+
+    assert await _claim(database, "old", known={"imagined": 1}) == []
+    assert len(await _claim(database, "new", known={"imagined": 2})) == 1
+
+
+async def test_an_order_that_is_rolled_back_is_never_executed(database: Database, at_work, world: World):
+    ordered, other = an_instance(), an_instance()
+
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it is the block's end that matters
+        async with database.transaction() as tx:
+            await instances.add(tx, ordered)
+            await operations.add(tx, an_operation(ordered))
+            raise ZeroDivisionError
+    await ended(database, await accept(database, an_operation(other), instance=other))
+
+    assert world.living == {f"{other.instance_id}-0"}
+
+
+async def test_only_one_operation_runs_on_an_instance(database: Database):
+    ordered = an_instance()
+    await accept(database, an_operation(ordered), instance=ordered)
+
+    with pytest.raises(Duplicate):
+        await accept(database, an_operation(ordered))
+
+
+async def test_an_operation_that_kills_its_runners_ends_and_is_cleaned_up(database: Database, world: World):
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+    for _ in range(5):
+        assert len(await _claim(database, "dies", lease=NOTHING)) == 1
+
+    async with a_runner(database, Imagined(world)):
+        operation = await ended(database, accepted)
+
+    assert operation.status is OperationStatus.FAILED
+    assert str(accepted.id) in operation.description
+    assert world.count("create") == 0
+
+
+async def test_a_request_does_not_cut_the_lease_of_a_step_in_flight(database: Database):
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+    (claim,) = await _claim(database, "runner-1")
+
+    async with database.transaction() as tx:
+        await operations.save_request(tx, replace(accepted, again=True, due_at=tx.now))
+
+    assert await _claim(database, "runner-2") == []
+    async with database.transaction() as tx:
+        held = await operations_queue.hold(tx, claim, with_instance=True)
+    assert held.operation.again
+
+
+async def test_a_step_that_hangs_is_handed_back_when_the_runner_has_to_go(database: Database):
+    class Hanging:
+        handler_version = 1
+        began = asyncio.Event()
+
+        async def create(self, work):
+            self.began.set()
+            await asyncio.Event().wait()
+
+    hanging = Hanging()
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+
+    async with a_runner(database, hanging, drain=timedelta(milliseconds=50)):
+        async with asyncio.timeout(10):
+            await hanging.began.wait()
+
+    (again,) = await _claim(database, "runner-2")
+    assert again.operation.id == accepted.id
+
+
+async def test_a_long_step_keeps_its_lease(database: Database, world: World):
+    class Slow(Imagined):
+        async def create(self, work):
+            if work.operation.phase == "make":
+                await asyncio.sleep(1.5)  # longer than the lease, which the heartbeat renews meanwhile
+            return await super().create(work)
+
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+
+    lease = timedelta(seconds=0.9)
+    async with (
+        a_runner(database, Slow(world), "runner-1", lease=lease),
+        a_runner(database, Slow(world), "runner-2", lease=lease),
+    ):
+        operation = await ended(database, accepted)
+
+    assert operation.status is OperationStatus.SUCCEEDED
+    assert world.count("create") == 3
+
+
+def test_a_lease_lets_no_call_pass_once_it_is_nearly_over():
+    now = [100.0]
+    lease = Lease(100.0, timedelta(seconds=30), clock=lambda: now[0])
+
+    now[0] = 124.9
+    lease.check()
+    now[0] = 125.0
+    with pytest.raises(LeaseLost):
+        lease.check()
+    lease.renewed(110.0)
+    lease.check()
+
+
+async def test_what_waits_is_a_row_and_starts_on_time(database: Database, at_work, world: World):
+    ordered = an_instance()
+    world.tell("hold-create")
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+
+    async def polled():
+        return world.count("create") > 4
+
+    await until(polled)
+    world.unsay("hold-create")
+    await ended(database, accepted, within=5)
