@@ -195,7 +195,7 @@ class Runner:
                     await operations_queue.hand_back(self._database, [after.key], owner=self._options.name)
                     return
         except (LeaseLost, ClaimLost):
-            told.warning("The lease was lost; the operation is another runner's or due again soon.")
+            await self._lost(one.claim, told)
         except StoreUnavailable:
             told.warning("The outcome of a step could not be written; it is repeated when its lease is over.")
         except Exception:  # noqa: BLE001 - one operation's fault is not to end the others
@@ -205,6 +205,17 @@ class Runner:
             if self._in_flight.get(operation.id) is one:
                 del self._in_flight[operation.id]
             self._freed.set()
+
+    async def _lost(self, claim: Claim, told: structlog.stdlib.BoundLogger) -> None:
+        """Let a deletion that has taken this operation's place start: there is no step in flight any more."""
+        try:
+            superseded = await operations_queue.make_way(self._database, claim)
+        except StoreUnavailable:
+            superseded = False
+        if superseded:
+            told.info("The operation was superseded; its successor starts.")
+        else:
+            told.warning("The lease was lost; the operation is another runner's or due again soon.")
 
     async def _step(self, one: _InFlight) -> Claim | None:
         claim = one.claim

@@ -290,6 +290,39 @@ async def hand_back(database: Database, claims: Collection[tuple[UUID, int]], *,
         return returned.rowcount
 
 
+async def make_way(database: Database, lost: Claim) -> bool:
+    """
+    Let the successor of a superseded claim start at once, since the step that it waits for has ended.
+
+    Nothing happens unless the claim was lost to `supersede` and to nobody before: were another runner's step in
+    between, the fence would be higher by more than one, and the successor must await that runner's lease.
+    """
+    operation = lost.operation
+    superseded = select(table.c.number).where(
+        table.c.id == operation.id,
+        table.c.fence == operation.fence + 1,
+        table.c.status == OperationStatus.FAILED.value,
+    )
+    async with database.transaction() as tx:
+        brought_forward = await tx.execute(
+            update(table)
+            .where(
+                _RUNNING,
+                table.c.instance_key == operation.instance_key,
+                table.c.binding_key == operation.binding_key
+                if operation.binding_key is not None
+                else table.c.binding_key.is_(None),
+                table.c.fence == 0,
+                table.c.due_at > tx.now,
+                superseded.exists(),
+            )
+            .values(due_at=tx.now)
+        )
+        if brought_forward.rowcount:
+            tx.wake()
+        return bool(brought_forward.rowcount)
+
+
 async def _paid(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     costs = {row.number: CallCost(row.cost_reads, row.cost_writes, row.cost_deletes) for row in rows}
     budgets = await Budgets.locked(tx, _spenders((row.subscription, costs[row.number]) for row in rows))

@@ -52,7 +52,9 @@ async def test_an_accepted_order_can_be_polled_repeated_and_deleted(client):
     path = "/v2/service_instances/one"
     first = await client.put(path, params={"accepts_incomplete": "true"}, json=ORDER)
     again = await client.put(path, params={"accepts_incomplete": "true"}, json=ORDER)
-    other = await client.put(path, params={"accepts_incomplete": "true"}, json=ORDER | {"parameters": {"size": 3}})
+    other = await client.put(
+        path, params={"accepts_incomplete": "true"}, json=ORDER | {"parameters": {"size": 3}}
+    )
     polled = await client.get(path + "/last_operation", params={"operation": first.json()["operation"]})
     fetched = await client.get(path)
     bound = await client.put(path + "/service_bindings/b", json={"service_id": SERVICE, "plan_id": SMALL})

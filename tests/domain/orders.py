@@ -24,7 +24,10 @@ SCHEMA = {
         "tier": {"enum": ["Hot", "Cool"]},
         "location": {"type": "string"},
         "password": {"type": "string", "pattern": "^[a-z]+$"},
-        "rules": {"type": "array", "items": {"type": "object", "properties": {"from": {"type": "string", "format": "ipv4"}}}},
+        "rules": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"from": {"type": "string", "format": "ipv4"}}},
+        },
     },
 }
 UPDATE = {
@@ -145,7 +148,9 @@ class World:
                         self._change(decision.running, status=OperationStatus.FAILED)
                     self.instance = replace(self.instance, state=InstanceState.DELETING)
                     self._begin(OperationKind.DEPROVISION)
-        assert isinstance(decision, Create | CreateAfresh | CreateAgain | Change | Remove | Join | AlreadyDone)
+        assert isinstance(
+            decision, Create | CreateAfresh | CreateAgain | Change | Remove | Join | AlreadyDone
+        )
         return decision
 
     def work(self, *, well: bool) -> None:

@@ -120,7 +120,9 @@ async def desk(database):
     external = External()
     runner = Runner(database, {"external": ExternalProvisioner(external)}, RunnerOptions(name="test"))
     options = LifecycleOptions(
-        request_wait=timedelta(seconds=5), quick_wait=timedelta(seconds=2), look_again=timedelta(milliseconds=20)
+        request_wait=timedelta(seconds=5),
+        quick_wait=timedelta(seconds=2),
+        look_again=timedelta(milliseconds=20),
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(runner.run())

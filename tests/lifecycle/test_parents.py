@@ -39,7 +39,9 @@ async def test_an_alias_is_one_instances_alone_within_its_scope(desk):
     with pytest.raises(AlreadyExists, match="alias"):
         await desk.order("q", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here"))
     await desk.order("r", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("elsewhere"))
-    await desk.of("another").order("p", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here"))
+    await desk.of("another").order(
+        "p", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here")
+    )
 
 
 async def test_a_child_may_be_ordered_while_its_parent_is_made_and_waits_for_it(desk):
