@@ -14,7 +14,7 @@ from typing import Any
 
 from broker.domain.json_values import JsonObject
 from broker.provisioners.recipe import Recipe, pick
-from broker.provisioners.verdicts import Impossible
+from broker.provisioners.verdicts import Contradiction
 
 BROKER_RULE = "osb-broker"
 AZURE_RULE = "osb-azure-services"
@@ -46,7 +46,7 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
     Put together every parameter of the template.
 
     Raises:
-        Impossible: The parameters contradict each other in a way that no schema can tell.
+        Contradiction: The parameters contradict each other in a way that no schema can tell.
     """
     given = effective(recipe, asked)
     found: dict[str, Any] = dict(recipe.fixed)
@@ -74,23 +74,23 @@ def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[d
     List the rules of a server: the user's, and the broker's own so that it is never locked out.
 
     Raises:
-        Impossible: A range ends before it begins, or two rules have one name.
+        Contradiction: A range ends before it begins, or two rules have one name.
     """
     rules = [dict(rule) for rule in given.get("firewallRules", ())]
     names = [rule["name"].lower() for rule in rules]
     for rule, name in zip(rules, names, strict=True):
         if IPv4Address(rule["startIPAddress"]) > IPv4Address(rule["endIPAddress"]):
-            raise Impossible(
+            raise Contradiction(
                 f"firewallRules: the rule '{rule['name']}' ends before it begins: {rule['startIPAddress']} to "
                 f"{rule['endIPAddress']}."
             )
         if rule["endIPAddress"] == "0.0.0.0":  # noqa: S104 - an address range, nothing listens
-            raise Impossible(
+            raise Contradiction(
                 f"firewallRules: the rule '{rule['name']}' is 0.0.0.0 only, which stands for all of Azure. "
                 "Set allowAzureServices if that is wanted."
             )
         if names.count(name) > 1:
-            raise Impossible(f"firewallRules: there are two rules with the name '{rule['name']}'.")
+            raise Contradiction(f"firewallRules: there are two rules with the name '{rule['name']}'.")
     if given.get("allowAzureServices"):
         rules.append(_rule(AZURE_RULE, "0.0.0.0"))  # noqa: S104 - likewise
     rules += [_rule(f"{BROKER_RULE}-{n}", str(address)) for n, address in enumerate(egress_addresses)]

@@ -22,6 +22,10 @@ class Impossible(Exception):
         self.description = description
 
 
+class Contradiction(Impossible):
+    """Parameters that contradict each other: refused when the order is accepted."""
+
+
 async def from_azure(call: Awaitable[Answer]) -> Answer:
     """
     Await a call to Azure.

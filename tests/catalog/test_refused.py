@@ -1,0 +1,259 @@
+"""What the guard refuses, with file, line and place."""
+
+import pytest
+
+from broker.catalog.reader import check
+
+WHOLE = "azure-postgresql.yaml"
+CHILD = "azure-postgresql-database.yaml"
+TEMPLATE = "server-with-database.json"
+
+
+def the_fault(copy, contains):
+    faults = check(copy.folder)
+    found = [fault for fault in faults if contains in str(fault)]
+    assert found, f"{contains!r} is not in: " + "\n".join(map(str, faults))
+    return found[0]
+
+
+SPOILT = {
+    "an unknown key": (
+        WHOLE,
+        "bindable: true",
+        "bindable: true\ncolour: red",
+        "is not known to this version",
+    ),
+    "a key twice": (WHOLE, "bindable: true", "bindable: true\nbindable: false", "is there twice"),
+    "an anchor": (WHOLE, "bindable: true", "bindable: &a true", "anchors and aliases"),
+    "an id that is no GUID": (WHOLE, "id: 101988d3", "id: 101988D3", "should match pattern"),
+    "a long description": (WHOLE, "description: A Postgre", "description: " + "A" * 256, "255"),
+    "a child verb": (
+        WHOLE,
+        "- database_user: {}",
+        "- child: {}",
+        "'child' is not implemented in this version",
+    ),
+    "an action verb": (
+        WHOLE,
+        "- database_user: {}",
+        "- action: {}",
+        "'action' is not implemented in this version",
+    ),
+    "a role verb": (WHOLE, "- database_user: {}", "- role: {}", "'role' is not implemented in this version"),
+    "an unknown verb": (WHOLE, "- database_user: {}", "- dance: {}", "is not known to this version"),
+    "a verb after compose": (WHOLE, "plans:", "  - database_user: {}\nplans:", "'compose' is the last verb"),
+    "a credential key that no environment takes": (
+        WHOLE,
+        "jdbcUrl: {",
+        "jdbc url: {",
+        "should match pattern",
+    ),
+    "an unknown connection string": (
+        WHOLE,
+        "connection_string: uri",
+        "connection_string: url",
+        "'uri', 'jdbc'",
+    ),
+    "a broken expression": (WHOLE, "pick: user.password", "pick: 'user.['", "is no JMESPath expression"),
+    "an expression on nothing": (
+        WHOLE,
+        "pick: user.password",
+        "pick: secrets.password",
+        "there is no 'secrets'",
+    ),
+    "two sources of one value": (
+        WHOLE,
+        "{value: postgresql}",
+        "{value: a, pick: database.host}",
+        "must have exactly one of",
+    ),
+    "an unknown name": (WHOLE, "{name: server}", "{name: sever}", "there is no 'sever' among the names"),
+    "a default that is not allowed": (
+        WHOLE,
+        '{default: "17"',
+        '{default: "14"',
+        "the default '14' is not allowed",
+    ),
+    "a wider choice than the template's": (
+        WHOLE,
+        "version: {default",
+        'version: {allowed: ["9"], default',
+        "allows more than the template does",
+    ),
+    "a parameter of nobody": (
+        WHOLE,
+        "    databaseName: {name: database}\n",
+        "",
+        "neither user, fixed nor broker",
+    ),
+    "a parameter of two": (
+        WHOLE,
+        "    databaseName: {name",
+        "    version: location\n    databaseName: {name",
+        "is declared twice",
+    ),
+    "a parameter that is not there": (
+        WHOLE,
+        "    skuName: {}\n",
+        "    skuNames: {}\n",
+        "the template has no such",
+    ),
+    "high availability": (
+        WHOLE,
+        "    skuName: {}\n",
+        "    skuName: {}\n    highAvailability: {}\n",
+        "the template has no such",
+    ),
+    "a fixed value of the wrong type": (WHOLE, "{skuTier: Burstable}", "{skuTier: 1}", "is no string"),
+    "a fixed value that is not allowed": (
+        WHOLE,
+        "{skuTier: Burstable}",
+        "{skuTier: Cheap}",
+        "'Cheap' is not allowed by the template",
+    ),
+    "a fixed secret": (
+        WHOLE,
+        "{skuTier: Burstable}",
+        "{skuTier: Burstable, administratorLoginPassword: x}",
+        "declared twice",
+    ),
+    "a missing template": (WHOLE, "template: server-with", "template: sever-with", "cannot be read"),
+    "a template elsewhere": (
+        WHOLE,
+        "template: server-with",
+        "template: ../server-with",
+        "should match pattern",
+    ),
+    "a resource that is not made": (
+        WHOLE,
+        "flexibleServers, names: [serverName], tagged",
+        "servers, names: [serverName], tagged",
+        "the template makes no such resource",
+    ),
+    "nothing tagged": (WHOLE, ", tagged: true", "", "none is tagged"),
+    "no binding": (WHOLE, "bindable: true", "bindable: false", "exactly when the offering is bindable"),
+    "the id of another": (
+        WHOLE,
+        "101988d3-2426-47d6-abab-7202857a34d1",
+        "a2c65b65-bb2e-4d12-b49e-cd3acf4b8520",
+        "is used before",
+    ),
+    "the name of another plan": (
+        WHOLE,
+        "name: general-purpose",
+        "name: burstable",
+        "two plans with the name",
+    ),
+    "a parent that is not there": (
+        CHILD,
+        "parent: azure-postgresql-server",
+        "parent: azure-mysql",
+        "no offering",
+    ),
+    "a child in a group of its own": (
+        CHILD,
+        "{group: parent}",
+        "{group: own}",
+        "exactly when the offering has",
+    ),
+    "text that is no YAML": (WHOLE, "bindable: true", "bindable: [true", "is no YAML"),
+    "a version that is no version": (WHOLE, "version: 1.0.0", "version: one", "should match pattern"),
+    "a number for a name": (WHOLE, "name: azure-postgresql\n", "name: 5\n", "should be a valid string"),
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_spoilt_offering_is_refused_with_its_place(copy, spoilt):
+    file, old, new, reason = SPOILT[spoilt]
+    copy.replace(file, old, new)
+
+    fault = the_fault(copy, reason)
+
+    assert fault.file.endswith((file, ".json"))
+    assert fault.line > 0 or "cannot be read" in reason or "used before" in reason or "two plans" in reason
+
+
+def test_a_fault_names_the_line_of_the_key(copy):
+    copy.replace(WHOLE, "    name: general-purpose", "    name: general-purpose\n    sla: gold")
+    line = copy.file(WHOLE).read_text().splitlines().index("    sla: gold") + 1
+
+    fault = the_fault(copy, "is not known")
+
+    assert (fault.line, fault.path) == (line, "plans[1].sla")
+
+
+def changed(**changes):
+    def change(template):
+        template.update(changes)
+
+    return change
+
+
+def an_output(value, kind="string"):
+    def change(template):
+        template["outputs"]["more"] = {"type": kind, "value": value}
+
+    return change
+
+
+def a_property(path, value):
+    def change(template):
+        body = template["resources"][0]
+        *above, last = path
+        for key in above:
+            body = body[key]
+        body[last] = value
+
+    return change
+
+
+TEMPLATES = {
+    "an output that lists keys": (an_output("[listKeys('x', '2026-10-01').key]"), "calls a list function"),
+    "a secret output": (an_output("x", "secureString"), "a secret output"),
+    "a property that Azure does not know": (
+        a_property(("properties", "colour"), "red"),
+        "has no such property",
+    ),
+    "a value that Azure does not know": (
+        a_property(("properties", "network", "publicNetworkAccess"), "Maybe"),
+        "is not one of",
+    ),
+    "a read-only property": (a_property(("properties", "state"), "Ready"), "is read-only"),
+    "an api-version without a model": (a_property(("apiVersion",), "2030-01-01"), "has no model file"),
+    "a type without a model": (a_property(("type",), "Microsoft.Mine/things"), "has no model file"),
+    "no resources": (changed(resources={}), "is no ARM template"),
+    "an undeclared parameter": (
+        a_property(("location",), "[parameters('where')]"),
+        "is used but not declared",
+    ),
+}
+
+
+@pytest.mark.parametrize("spoilt", TEMPLATES)
+def test_a_spoilt_template_is_refused(copy, spoilt):
+    change, reason = TEMPLATES[spoilt]
+    copy.change(TEMPLATE, change)
+
+    fault = the_fault(copy, reason)
+
+    assert fault.file.endswith(TEMPLATE)
+
+
+def test_a_default_for_a_secret_is_refused(copy):
+    copy.change(
+        TEMPLATE, lambda t: t["parameters"]["administratorLoginPassword"].update(defaultValue="anything")
+    )
+
+    the_fault(copy, "a secret has no default")
+
+
+def test_a_folder_without_offerings_is_refused(tmp_path):
+    assert "holds no" in str(check(tmp_path)[0])
+
+
+def test_a_file_that_is_too_large_or_elsewhere_is_refused(copy):
+    copy.file(WHOLE).write_text("# " + "x" * 300_000)
+    (copy.folder / "stray.yaml").write_text("a: 1")
+
+    the_fault(copy, "is larger than")
+    the_fault(copy, "is not at <family>/<offering>.yaml")

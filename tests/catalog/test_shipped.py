@@ -1,0 +1,136 @@
+"""The shipped catalog: what it offers and that all of it holds."""
+
+import json
+
+import jsonschema
+import pytest
+
+from broker.catalog.reader import check, read_catalog
+from broker.catalog.revisions import digest_of, from_document, to_document
+from broker.domain.catalog import Catalog
+from broker.errors import InvalidParameters
+from broker.shipped import shipped
+
+CATALOG = read_catalog(shipped("catalog"))
+PLANS = [(offering, plan) for offering in CATALOG.offerings for plan in offering.plans]
+EACH_PLAN = pytest.mark.parametrize(
+    ("offering", "plan"), PLANS, ids=[f"{offering.name}-{plan.name}" for offering, plan in PLANS]
+)
+
+
+def offering(name):
+    return next(offering for offering in CATALOG.offerings if offering.name == name)
+
+
+def test_the_shipped_catalog_has_no_fault():
+    assert check(shipped("catalog")) == []
+
+
+def test_postgresql_comes_as_a_server_a_database_on_it_and_all_in_one():
+    server, database = offering("azure-postgresql-server"), offering("azure-postgresql-database")
+    whole = offering("azure-postgresql")
+
+    assert (server.bindable, database.bindable, whole.bindable) == (False, True, True)
+    assert (server.plan_updateable, database.plan_updateable, whole.plan_updateable) == (True, False, True)
+    assert {plan.name for plan in server.plans} == {"burstable", "general-purpose", "memory-optimized"}
+    assert {plan.name for plan in server.plans} == {plan.name for plan in whole.plans}
+    assert all(plan.parent == server.id for plan in database.plans)
+    assert all(plan.takes_alias for plan in server.plans)
+
+
+@EACH_PLAN
+def test_a_plan_has_schemas_that_platforms_can_read(offering, plan):
+    for schema in (plan.create_schema, plan.update_schema, plan.bind_schema):
+        if schema is not None:
+            jsonschema.Draft4Validator.check_schema(schema)
+            assert schema["$schema"] == "http://json-schema.org/draft-04/schema#"
+            assert schema["additionalProperties"] is False
+            assert len(json.dumps(schema)) < 64 * 1024
+            assert "$ref" not in json.dumps(schema)
+
+
+@EACH_PLAN
+def test_a_plan_says_how_long_it_takes_what_it_costs_and_which_version_it_is(offering, plan):
+    assert plan.maximum_polling_duration.total_seconds() == 3600
+    assert plan.free is False
+    assert plan.maintenance_version == "1.0.0"
+    assert plan.metadata["bullets"]
+
+
+@EACH_PLAN
+def test_an_empty_order_is_enough_but_for_the_parent(offering, plan):
+    parameters = {"parentAlias": "main"} if plan.parent else {}
+
+    plan.create_parameters.check(parameters)
+
+    if plan.parent:
+        with pytest.raises(InvalidParameters, match="parentAlias"):
+            plan.create_parameters.check({})
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"version": "14"},
+        {"version": 17},
+        {"storageGB": 16},
+        {"storageGB": 33},
+        {"backupRetentionDays": 6},
+        {"backupRetentionDays": 36},
+        {"skuName": "Standard_D2ds_v5"},
+        {"extensions": ["pg_trgm; DROP"]},
+        {"extensions": ["pg_trgm", "pg_trgm"]},
+        {"firewallRules": [{"name": "a", "startIPAddress": "10.0.0.256", "endIPAddress": "10.0.0.1"}]},
+        {"firewallRules": [{"name": "a", "startIPAddress": "10.0.0.1"}]},
+        {"firewallRules": [{"name": "osb-broker-0", "startIPAddress": "1.2.3.4", "endIPAddress": "1.2.3.4"}]},
+        {"location": "West Europe"},
+        {"tags": {"a": 1}},
+        {"highAvailability": {"mode": "ZoneRedundant"}},
+        {"geoRedundantBackup": "Enabled"},
+        {"administratorLoginPassword": "mine"},
+        {"serverName": "mine"},
+        {"skuTier": "GeneralPurpose"},
+    ],
+)
+def test_a_burstable_server_refuses(parameters):
+    plan = offering("azure-postgresql").plans[0]
+
+    with pytest.raises(InvalidParameters):
+        plan.create_parameters.check(parameters)
+
+
+def test_what_cannot_change_is_not_in_the_update_schema():
+    schema = offering("azure-postgresql").plans[0].update_schema
+
+    assert not {"version", "location"} & set(schema["properties"])
+    assert "required" not in schema
+    assert not any("default" in said for said in schema["properties"].values())
+
+
+def test_storage_only_grows():
+    assert all(plan.grows_only == ("storageGB",) for plan in offering("azure-postgresql").plans)
+
+
+def test_no_recipe_and_no_internal_parameter_is_in_a_schema():
+    for _, plan in PLANS:
+        names = set(plan.create_schema["properties"])
+        assert not names & {"serverName", "databaseName", "administratorLogin", "administratorLoginPassword"}
+
+
+def test_a_catalog_comes_back_from_its_document_as_it_was():
+    document = json.loads(json.dumps(to_document(CATALOG)))
+
+    again = from_document(document, revision=7, digest="d")
+
+    assert again.offerings == CATALOG.offerings
+    assert (again.revision, again.digest) == (7, "d")
+    assert digest_of(document) == digest_of(to_document(CATALOG))
+    assert digest_of(to_document(Catalog(CATALOG.offerings[:1]))) != digest_of(document)
+
+
+def test_what_a_newer_release_wrote_into_a_document_is_left_out():
+    document = json.loads(json.dumps(to_document(CATALOG)))
+    document["offerings"][0]["from_the_future"] = True
+    document["offerings"][0]["plans"][0]["from_the_future"] = {"a": 1}
+
+    assert from_document(document, revision=1, digest="").offerings == CATALOG.offerings
