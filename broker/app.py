@@ -99,9 +99,9 @@ async def running(settings: Settings, *, with_runner: bool = True) -> AsyncItera
         catalog = PublishedCatalog(
             database, await publish(database, proposed, author="osb serve", reason="Start of the broker.")
         )
-        cloud = _cloud(settings)
+        cloud = cloud_of(settings)
         provisioner_options = _provisioner_options(settings)
-        async with _arm(settings, cloud, metrics) as arm:
+        async with resource_manager(settings, cloud, metrics) as arm:
             provisioners = registry(provisioner_options, arm)
             runner = _runner(settings, database, provisioners) if with_runner else None
             api = create_app(
@@ -158,7 +158,7 @@ async def _working(
 
 
 @asynccontextmanager
-async def _arm(settings: Settings, cloud: Cloud, metrics: Metrics) -> AsyncIterator[Arm]:
+async def resource_manager(settings: Settings, cloud: Cloud, metrics: Metrics) -> AsyncIterator[Arm]:
     secret = settings.azure_client_secret
     simulated = settings.azure_authentication == "simulator"
 
@@ -185,7 +185,7 @@ async def _arm(settings: Settings, cloud: Cloud, metrics: Metrics) -> AsyncItera
             yield Arm(cloud=cloud, credential=credential, client=client, on_call=count)
 
 
-def _cloud(settings: Settings) -> Cloud:
+def cloud_of(settings: Settings) -> Cloud:
     if settings.azure_cloud != "custom":
         return CLOUDS[settings.azure_cloud]
     return custom(
