@@ -89,12 +89,27 @@ class Budgets:
 
     async def store(self) -> None:
         """Write what was debited."""
-        for subscription, kind in sorted(self._changed):
-            await self._tx.execute(
-                update(table)
-                .where(table.c.subscription == subscription, table.c.kind == kind)
-                .values(tokens=self._buckets[subscription, kind].tokens, updated_at=self._tx.now)
+        if not self._changed:
+            return
+        insert = _insert(self._tx).values(
+            [
+                {
+                    "subscription": subscription,
+                    "principal": "",
+                    "region": "",
+                    "kind": kind,
+                    "tokens": self._buckets[subscription, kind].tokens,
+                    "updated_at": self._tx.now,
+                }
+                for subscription, kind in sorted(self._changed)
+            ]
+        )
+        await self._tx.execute(
+            insert.on_conflict_do_update(
+                index_elements=[table.c.subscription, table.c.principal, table.c.region, table.c.kind],
+                set_={"tokens": insert.excluded.tokens, "updated_at": insert.excluded.updated_at},
             )
+        )
         self._changed.clear()
 
     @staticmethod
@@ -147,16 +162,27 @@ async def left(tx: Transaction) -> dict[tuple[str, str], float]:
 
 
 async def _make(tx: Transaction, subscriptions: Collection[str]) -> None:
-    insert = (postgresql if tx.database.kind == "postgresql" else sqlite).insert(table)
-    for subscription in sorted(subscriptions):
-        for kind in KINDS:
-            await tx.execute(
-                insert.values(
-                    subscription=subscription,
-                    principal="",
-                    region="",
-                    kind=kind,
-                    tokens=BURST[kind],
-                    updated_at=tx.now,
-                ).on_conflict_do_nothing()
-            )
+    await tx.execute(
+        _insert(tx)
+        .values(
+            [
+                {
+                    "subscription": subscription,
+                    "principal": "",
+                    "region": "",
+                    "kind": kind,
+                    "tokens": BURST[kind],
+                    "updated_at": tx.now,
+                }
+                for subscription in sorted(subscriptions)
+                for kind in KINDS
+            ]
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _insert(tx: Transaction) -> postgresql.Insert | sqlite.Insert:
+    if tx.database.kind == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)

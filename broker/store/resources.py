@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.operations import ExternalResource
 from broker.store.database import Transaction
@@ -30,31 +31,37 @@ async def of_instances(tx: Transaction, instance_keys: Sequence[UUID]) -> list[E
 
 async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
     """Write down what is about to be created; again is harmless, and what was gone lives again."""
-    for resource in resources:
-        changed = await tx.execute(
-            update(table)
-            .where(table.c.instance_key == resource.instance_key, table.c.resource_id == resource.resource_id)
-            .values(
-                api_version=resource.api_version,
-                position=resource.position,
-                made_by_us=resource.made_by_us,
-                binding_key=resource.binding_key,
-                gone_at=resource.gone_at,
-            )
+    if not resources:
+        return
+    rows = {
+        (resource.instance_key, resource.resource_id): {
+            "instance_key": resource.instance_key,
+            "binding_key": resource.binding_key,
+            "resource_id": resource.resource_id,
+            "api_version": resource.api_version,
+            "position": resource.position,
+            "made_by_us": resource.made_by_us,
+            "created_at": resource.created_at or tx.now,
+            "gone_at": resource.gone_at,
+        }
+        for resource in resources
+    }
+    insert = (
+        (postgresql if tx.database.kind == "postgresql" else sqlite).insert(table).values(list(rows.values()))
+    )
+    new = insert.excluded
+    await tx.execute(
+        insert.on_conflict_do_update(
+            index_elements=[table.c.instance_key, table.c.resource_id],
+            set_={
+                "binding_key": new.binding_key,
+                "api_version": new.api_version,
+                "position": new.position,
+                "made_by_us": new.made_by_us,
+                "gone_at": new.gone_at,
+            },
         )
-        if changed.rowcount == 0:
-            await tx.execute(
-                table.insert().values(
-                    instance_key=resource.instance_key,
-                    binding_key=resource.binding_key,
-                    resource_id=resource.resource_id,
-                    api_version=resource.api_version,
-                    position=resource.position,
-                    made_by_us=resource.made_by_us,
-                    created_at=resource.created_at or tx.now,
-                    gone_at=resource.gone_at,
-                )
-            )
+    )
 
 
 async def gone(tx: Transaction, instance_key: UUID, resource_ids: Sequence[str]) -> None:
