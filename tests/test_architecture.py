@@ -46,7 +46,7 @@ ONLY_IN = {
     "rich": {"cli", "demo"},
     "prometheus_client": {"metrics"},
     "yaml": {"catalog"},
-    "uvicorn": {"cli", "simulator"},
+    "uvicorn": {"api", "cli", "simulator"},
 }
 
 
