@@ -24,7 +24,7 @@ from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, records
 from broker.provisioners.base import Cost, Next, Outcome, Work
-from broker.provisioners.deployment import Target, look, poll_delay, submit, waited
+from broker.provisioners.deployment import Target, look, poll_delay, retry_delay, submit, waited
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.parameters import Known, effective, template_parameters
 from broker.provisioners.placement import Place, place_for
@@ -269,6 +269,7 @@ class Creation:
         """Look at the deployment; its success leads to the phase *then*."""
         record, state = dict(work.instance.record), dict(work.operation.state)
         name = naming.deployment_name(work.instance.key, work.operation.id)
+        attempt = state.get("attempt", 1)
         seen = await look(
             self._arm,
             work,
@@ -276,7 +277,7 @@ class Creation:
             record["group"],
             name,
             grace=self._options.poll_interval * 2,
-            attempt=state.get("attempt", 1),
+            attempt=attempt,
         )
         delay = poll_delay(
             self._options.poll_interval,
@@ -286,11 +287,11 @@ class Creation:
         if seen.again:
             if seen.failure is not None and seen.deployment is not None:
                 state["failed"] = seen.deployment.correlation_id or ""
-                state["attempt"] = state.get("attempt", 1) + 1
+                state["attempt"] = attempt + 1
                 return Next(
                     phase="submit",
                     state=state,
-                    delay=delay,
+                    delay=retry_delay(self._options.poll_interval, attempt, work.instance.key),
                     description=f"{seen.failure.describe()} Trying again.",
                     cost=Cost(reads=1, writes=1),
                 )

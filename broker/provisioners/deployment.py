@@ -7,14 +7,16 @@ call and save, and two runners by accident all end in one deployment.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from broker.azure.arm import Arm
 from broker.azure.deployments import Deployment
-from broker.azure.failures import AzureFailure, UnknownFailure, failure_from_error
+from broker.azure.failures import AzureFailure, TransientConflict, UnknownFailure, failure_from_error
 from broker.domain.json_values import JsonObject
 from broker.provisioners.base import Work
 from broker.provisioners.verdicts import from_azure, request_id
@@ -100,7 +102,7 @@ async def look(
     if not deployment.terminal or deployment.succeeded:
         return Look(deployment, ended=deployment.succeeded)
     failure = await _failure(arm, work, subscription, group, deployment)
-    again = failure.retryable and attempt < (failure.at_most or MOST_ATTEMPTS)
+    again = failure.retryable and attempt < _most_attempts(failure)
     return Look(deployment, ended=not again, again=again, failure=failure)
 
 
@@ -114,6 +116,23 @@ def poll_delay(interval: timedelta, age: timedelta, retry_after: timedelta | Non
     """Return when to look again: soon at first, then ever less often; never before Azure wants it."""
     own = min(max(interval, age / 4), interval * SLOWEST)
     return min(max(own, retry_after or timedelta(0)), max(LONGEST_POLL, interval))
+
+
+def retry_delay(interval: timedelta, attempt: int, key: UUID) -> timedelta:
+    """
+    Return when to start a failed deployment again: later each time, and not with everybody else.
+
+    Databases that were ordered together on one server find it busy together.
+    """
+    spread = 0.5 + key.int % 1000 / 1000
+    return min(interval * min(attempt, SLOWEST) * spread, LONGEST_POLL)
+
+
+def _most_attempts(failure: AzureFailure) -> int:
+    if failure.at_most is not None:
+        return failure.at_most
+    # What is only busy is tried until the operation's deadline.
+    return sys.maxsize if isinstance(failure, TransientConflict) else MOST_ATTEMPTS
 
 
 async def _failure(

@@ -16,6 +16,8 @@ from broker.domain.json_values import JsonObject
 from broker.provisioners.recipe import Recipe, pick
 from broker.provisioners.verdicts import Contradiction
 
+RESERVED = "osb-"
+"""How the names of the broker's own tags and rules begin; Azure keeps no case in either."""
 BROKER_RULE = "osb-broker"
 AZURE_RULE = "osb-azure-services"
 
@@ -84,6 +86,8 @@ def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[d
                 f"firewallRules: the rule '{rule['name']}' ends before it begins: {rule['startIPAddress']} to "
                 f"{rule['endIPAddress']}."
             )
+        if name.startswith(RESERVED):
+            raise Contradiction(f"firewallRules: names such as '{rule['name']}' are the broker's own.")
         if rule["endIPAddress"] == "0.0.0.0":  # noqa: S104 - an address range, nothing listens
             raise Contradiction(
                 f"firewallRules: the rule '{rule['name']}' is 0.0.0.0 only, which stands for all of Azure. "
@@ -106,7 +110,8 @@ def _derived(word: str, given: JsonObject, known: Known) -> Any:
         case "location":
             return known.location
         case "tags":
-            return {**given.get("tags", {}), **known.tags}
+            own = given.get("tags", {}).items()
+            return {k: v for k, v in own if not k.lower().startswith(RESERVED)} | dict(known.tags)
         case "firewall_rules":
             return firewall_rules(given, known.egress_addresses)
         case "extension_list":
