@@ -42,6 +42,7 @@ HEADER_LENGTH = 4096
 """Bytes of an identity header that are repeated or kept at most."""
 
 _CATALOG = "/v2/catalog"
+_RAW_CATALOG = _CATALOG.encode()
 _USUAL_VERSIONS = {b"2.17", b"2.16", b"2.15", b"2.14", b"2.13"}
 _VERSION = re.compile(rb"(\d{1,9})\.(\d{1,9})")
 _VISIBLE = re.compile(rb"[\x20-\x7e\x80-\xff]+")
@@ -88,6 +89,8 @@ class Front:
                 raise NotAuthenticated
             _check_version(head.get(b"x-broker-api-version"))
             if scope["path"] == _CATALOG:
+                if scope.get("raw_path", _RAW_CATALOG) != _RAW_CATALOG:
+                    _check_path(scope)
                 route = _CATALOG
                 await self._send_catalog(scope, head, answer)
                 return

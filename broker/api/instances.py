@@ -29,7 +29,7 @@ async def update(request: Request) -> Response:
     """Update a service instance (spec, "Updating a Service Instance")."""
     asked = messages.update(await read_body(request), request)
     outcome = await parts_of(request).instances.update(asked)
-    return answer(202 if isinstance(outcome, Accepted) else 200, messages.provisioned(outcome))
+    return answer(202, messages.provisioned(outcome)) if isinstance(outcome, Accepted) else answer(200, {})
 
 
 @router.delete(_INSTANCE, openapi_extra=spec.DEPROVISION)

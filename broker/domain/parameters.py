@@ -96,13 +96,12 @@ def check_update(
     Check what an update changes against the update schema.
 
     Raises:
-        InvalidParameters: A value or a name does not fit.
-        ChangeNotSupported: A parameter can only be given at the creation.
+        InvalidParameters: A value or a name does not fit, or a parameter can only be given at the creation.
     """
     if not update.is_open:
         fixed = sorted((create.names - update.names) & change.keys())
         if fixed:
-            raise ChangeNotSupported(
+            raise InvalidParameters(
                 f"{_listed(fixed)} cannot be changed once the service instance is created. "
                 f"Can be changed: {_listed(sorted(update.names)) or 'nothing'}."
             )
