@@ -1,0 +1,114 @@
+"""The broker in a thread of its own: API, store and runner as in production, the plans of a test instead of Azure's."""
+
+import asyncio
+import base64
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+
+from broker.api.protocol import JsonHttpProtocol
+from broker.app import create_app
+from broker.domain.catalog import Catalog, ServicePlan
+from broker.domain.foresight import Foresight
+from broker.domain.instances import ServiceInstance
+from broker.lifecycle.options import LifecycleOptions
+from broker.operations.runner import Runner, RunnerOptions
+from broker.provisioners.base import Provisioner
+from broker.setting_values import PlatformCredentials
+from broker.store.database import Database
+from broker.store.migrations import upgrade
+from broker.store.sealing import KeyRing
+from tests.osb.external import dashboard_of
+
+QUICK = timedelta(milliseconds=400)
+"""How long a request that could be answered 202 waits for a better answer: a fast bind takes a fraction of it."""
+WAIT = timedelta(seconds=4)
+"""How long any request waits: long enough for whatever is not held, short enough for a test that holds something."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running broker."""
+
+    url: str
+    database_url: str
+
+
+class FixedCatalog:
+    """A catalog that nobody publishes anew."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def current(self) -> Catalog:
+        return self._catalog
+
+
+def foresee(_plan: ServicePlan, instance: ServiceInstance, _parent: ServiceInstance | None) -> Foresight:
+    return Foresight(dashboard_url=dashboard_of(instance.key))
+
+
+@contextmanager
+def served(
+    *,
+    database_url: str,
+    sealing_key: str,
+    platforms: Sequence[PlatformCredentials],
+    catalog: Catalog,
+    provisioners: Mapping[str, Provisioner],
+    folder: Path,
+) -> Iterator[Served]:
+    """Migrate the database, serve until the end of the block, and stop in good order."""
+    upgrade(database_url)
+    key_id, _, key = sealing_key.partition(":")
+    keys = KeyRing([(key_id, base64.b64decode(key))])
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready, stop, faults = threading.Event(), asyncio.Event(), []
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            database = await Database.open(database_url, sealing=keys, broker_id="conformance")
+            stack.push_async_callback(database.close)
+            source = FixedCatalog(catalog)
+            options = LifecycleOptions(request_wait=WAIT, quick_wait=QUICK, foresee=foresee)
+            app = create_app(database, catalog=source, platforms=platforms, options=options)
+            server = uvicorn.Server(
+                uvicorn.Config(app, http=JsonHttpProtocol, lifespan="off", log_config=None, access_log=False)
+            )
+            runner = Runner(database, provisioners, RunnerOptions(name="conformance"))
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(runner.run())
+                tasks.create_task(server.serve(sockets=[listener]))
+                ready.set()
+                await stop.wait()
+                server.should_exit = True
+                runner.stop()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        except BaseException as fault:  # noqa: BLE001 - told to the test's thread
+            faults.append(fault)
+        finally:
+            ready.set()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=run, name="broker")
+    thread.start()
+    ready.wait()
+    try:
+        if not faults:
+            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", database_url)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+        listener.close()
+        if faults:
+            raise faults[0]
