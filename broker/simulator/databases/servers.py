@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,7 +16,7 @@ from psycopg import sql
 
 from broker.simulator.databases.cluster import SUPERUSER, Access, Cluster
 from broker.simulator.databases.gate import Gate, ranges_of
-from broker.simulator.databases.runtime import find_runtime, open_folder
+from broker.simulator.databases.runtime import find_runtime, open_folder, remove_folder
 from broker.simulator.databases.template import ADMINISTRATORS, template
 
 log = structlog.get_logger(__name__)
@@ -212,10 +211,11 @@ class DatabaseServers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._opened is not None:
-            place, _ = self._opened
             self._opened = None
-            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-            (self._folder / "servers.place").unlink(missing_ok=True)
+            await asyncio.to_thread(remove_folder, self._folder, "servers")
+            if self._template_folder == self._folder:
+                await asyncio.to_thread(remove_folder, self._folder, "template", keep_if_inside=True)
+            await asyncio.to_thread(remove_folder, self._folder, "programs", keep_if_inside=True)
 
     def _server(self, name: str) -> _Server:
         if name not in self._servers:
@@ -227,7 +227,7 @@ class DatabaseServers:
             if self._opened is None:
                 runtime = await asyncio.to_thread(find_runtime, self._folder)
                 place = open_folder(self._folder, "servers")
-                for left_over in place.iterdir():
+                for left_over in (entry for entry in place.iterdir() if entry.is_dir()):
                     await Cluster(runtime, left_over).remove()
                 shared = open_folder(self._template_folder, "template")
                 self._opened = place, await template(runtime, shared)
