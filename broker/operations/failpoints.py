@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from broker.domain.operations import Operation
+
 
 class Failpoints:
     """Does nothing; a test's own subclass ends the process at the point that it looks for."""
@@ -12,5 +14,5 @@ class Failpoints:
     IN_SAVE = "in save"
     SAVED = "saved"
 
-    def reached(self, point: str) -> None:
-        """Called when the runner passes *point*."""
+    def reached(self, point: str, operation: Operation) -> None:
+        """Called when the runner passes *point* with *operation*, which is as it was before the step."""

@@ -83,6 +83,8 @@ class Runner:
         self._options = options
         self._failpoints = failpoints or Failpoints()
         self._in_flight: dict[UUID, _InFlight] = {}
+        # Saves take turns before they ask for a connection, and leave half of the connections to requests.
+        self._saving = asyncio.Semaphore(max(1, database.writers // 2))
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._wakes_at = 0.0
@@ -167,7 +169,7 @@ class Runner:
             await wakeups.work(rest, after=seen)
 
     def _start(self, claim: Claim, sent_at: float) -> None:
-        self._failpoints.reached(Failpoints.CLAIMED)
+        self._failpoints.reached(Failpoints.CLAIMED, claim.operation)
         one = _InFlight(claim, Lease(sent_at, self._options.lease))
         former = self._in_flight.get(claim.operation.id)
         if former is not None and former.task is not None:
@@ -243,7 +245,7 @@ class Runner:
             clearing=claim.operation.stage is Stage.CLEARING,
         )
         lease.check()
-        self._failpoints.reached(Failpoints.BEFORE_STEP)
+        self._failpoints.reached(Failpoints.BEFORE_STEP, claim.operation)
         try:
             async with asyncio.timeout(self._options.step_limit.total_seconds()):
                 step: Next | Trouble = await _method(provisioner, claim)(work)
@@ -273,14 +275,15 @@ class Runner:
                 retryable=True,
                 at_most=UNFORESEEN_AT_MOST,
             )
-        self._failpoints.reached(Failpoints.AFTER_STEP)
+        self._failpoints.reached(Failpoints.AFTER_STEP, claim.operation)
         return step
 
     async def _save(self, one: _InFlight, claim: Claim, step: Next | Trouble | None) -> Claim | None:
         """Write what came of a step (None: there was none, the engine has to look for itself)."""
         while True:
             try:
-                return await self._save_once(one, claim, step)
+                async with self._saving:
+                    return await self._save_once(one, claim, step)
             except StoreUnavailable:
                 # The fence tells whether a commit of unknown outcome was one: trying again cannot count twice.
                 one.lease.check()
@@ -308,12 +311,12 @@ class Runner:
                 held,
                 changes,
                 lease=self._options.lease,
-                halfway=lambda: self._failpoints.reached(Failpoints.IN_SAVE),
+                halfway=lambda: self._failpoints.reached(Failpoints.IN_SAVE, claim.operation),
             )
             if isinstance(step, Trouble) and step.blocks_everybody and claim.operation.subscription:
                 blocked_for = step.retry_after or _BLOCKED_FOR
                 await budgets.block(tx, claim.operation.subscription, until=tx.now + blocked_for)
-        self._failpoints.reached(Failpoints.SAVED)
+        self._failpoints.reached(Failpoints.SAVED, claim.operation)
         self._told(claim, changes)
         if after is not None:
             one.lease.renewed(sent_at)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-from sqlalchemy import CursorResult, Executable, literal_column, make_url, select
+from sqlalchemy import CursorResult, Executable, QueuePool, literal_column, make_url, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -153,6 +153,12 @@ class Database:
     def kind(self) -> str:
         """`postgresql` or `sqlite`."""
         return self._writing.dialect.name
+
+    @property
+    def writers(self) -> int:
+        """How many transactions can run at once; more wait in turn, and too long for some of them."""
+        pool = self._writing.pool
+        return pool.size() if isinstance(pool, QueuePool) else 1
 
     @asynccontextmanager
     async def transaction(self, *, read_only: bool = False) -> AsyncIterator[Transaction]:
