@@ -11,6 +11,8 @@ from broker.errors import BrokerError, MethodNotAllowed, NotAuthenticated
 
 JSON_TYPE = "application/json"
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 
 def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """Answer with a JSON object; fields that are None are left out, since no optional field may be null."""
@@ -20,7 +22,7 @@ def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = N
 def encoded(body: dict[str, Any]) -> bytes:
     """Write a JSON object in as few bytes as possible, without its fields that are None."""
     present = {name: value for name, value in body.items() if value is not None}
-    return json.dumps(present, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return _ENCODER.encode(present).encode("utf-8")
 
 
 def refusal_body(refusal: BrokerError) -> dict[str, Any]:
