@@ -9,9 +9,10 @@ from broker.api.answers import answer
 from broker.api.instances import polled
 from broker.api.messages import caller_of
 from broker.api.parts import parts_of, read_body, read_deletion
+from broker.api.routing import PlainRoute
 from broker.lifecycle.bindings import BindingAccepted
 
-router = APIRouter(redirect_slashes=False)
+router = APIRouter(route_class=PlainRoute, redirect_slashes=False)
 
 _BINDING = "/v2/service_instances/{instance_id}/service_bindings/{binding_id}"
 

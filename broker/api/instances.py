@@ -8,10 +8,11 @@ from broker.api import messages, spec
 from broker.api.answers import answer
 from broker.api.messages import caller_of
 from broker.api.parts import parts_of, read_body, read_deletion
+from broker.api.routing import PlainRoute
 from broker.lifecycle.instances import Accepted
 from broker.lifecycle.polling import LastOperation
 
-router = APIRouter(redirect_slashes=False)
+router = APIRouter(route_class=PlainRoute, redirect_slashes=False)
 
 _INSTANCE = "/v2/service_instances/{instance_id}"
 
