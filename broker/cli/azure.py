@@ -1,8 +1,81 @@
+import asyncio
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(help="What the broker may do in Azure, and whether it works there.", no_args_is_help=True)
 
 
-@app.callback()
-def _nouns() -> None:
-    """Hold the commands of this noun."""
+class Form(StrEnum):
+    """How findings are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@app.command()
+def check(
+    *,
+    form: Annotated[Form, typer.Option("-o", "--output", help="How to print what was found.")] = Form.TEXT,
+) -> None:
+    """
+    Ask Azure what the catalog's plans need: sign-in, region, resource groups, providers, permissions.
+
+    Nothing is changed. Reads the settings about Azure; those of a running broker may be missing. Exit status 1 if
+    anything is missing.
+    """
+    from broker.cli.failures import told_in_one_line
+    from broker.proving.azure_settings import read_azure_settings
+    from broker.proving.findings import looked_around
+
+    settings = read_azure_settings()
+    with told_in_one_line():
+        found = asyncio.run(looked_around(settings))
+    missing = [finding for finding in found if finding.state == "missing"]
+    if form is Form.JSON:
+        print(json.dumps({"ok": not missing, "findings": [vars(finding) for finding in found]}, indent=2))
+    else:
+        for finding in found:
+            print(finding)
+        print(f"{len(missing)} missing." if missing else "Nothing is missing.")
+    if missing:
+        sys.exit(1)
+
+
+@app.command()
+def smoke(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="What to order, as OFFERING/PLAN.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether the costs are agreed to.")] = False,
+    parameters: Annotated[str, typer.Option(help="Parameters of the order, as a JSON object.")] = "{}",
+    keep_data_folder: Annotated[
+        bool, typer.Option("--keep-data-folder", help="Keep the broker's database, keys and log.")
+    ] = False,
+) -> None:
+    """
+    Order, bind, use and delete a service instance in Azure, for real, and look for what is left. THIS COSTS MONEY.
+
+    A broker of its own is started on loopback, with SQLite in a temporary folder, and asked through the Open Service
+    Broker API. Only the settings about Azure are read. The login is tried from this machine, so
+    BROKER_EGRESS_ADDRESSES has to hold its public address. Ctrl-C cleans up; a second one stops that and says what
+    is left behind. Exit status 0 only if all was seen; 130 after Ctrl-C.
+    """
+    from broker.cli.failures import told_in_one_line
+    from broker.proving import smoke as smoking
+    from broker.proving.azure_settings import read_azure_settings
+
+    broker_id = smoking.drawn_broker_id()
+    settings = read_azure_settings(broker_id=broker_id)
+    with told_in_one_line():
+        try:
+            order = smoking.order(settings, plan, parameters)
+        except smoking.WrongOrder as wrong:
+            print(wrong, file=sys.stderr)
+            sys.exit(2)
+        print(smoking.warning(settings, order))
+        if not yes:
+            typer.confirm("Go on?", abort=True)
+        sys.exit(asyncio.run(smoking.smoke(settings, order, keep_data_folder=keep_data_folder)))
