@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -25,12 +26,15 @@ from broker.azure.transport import http_client
 from broker.catalog.publishing import publish
 from broker.catalog.reader import read_catalog
 from broker.catalog.source import CatalogSource as PublishedCatalog
+from broker.domain.catalog import Catalog
+from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import CatalogSource, LifecycleOptions
 from broker.lifecycle.polling import Polling
 from broker.metrics import CONTENT_TYPE, Metrics
+from broker.operations.failpoints import Failpoints
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.base import Provisioner
 from broker.provisioners.foresight import foreseeing
@@ -40,11 +44,13 @@ from broker.settings import Settings
 from broker.shipped import shipped
 from broker.store.database import Database
 from broker.store.errors import SchemaOutdated
+from broker.store.overview import overview
 from broker.store.sealing import KeyRing
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
+_COUNT_EVERY = timedelta(seconds=30)
 _SILENT_FOR_TOO_LONG = timedelta(minutes=5)
 
 
@@ -79,12 +85,14 @@ def create_app(
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, with_runner: bool = True) -> AsyncIterator[Broker]:
+async def running(
+    settings: Settings, *, with_runner: bool = True, failpoints: Failpoints | None = None
+) -> AsyncIterator[Broker]:
     """
     Open the database, publish the catalog, start what works in the background, and end it all in good order.
 
     When a part of it dies the block is cancelled and the fault rises: a dead runner behind a healthy API
-    would be the worst of failures.
+    would be the worst of failures. *failpoints* are for tests of crashes.
 
     Raises:
         SchemaOutdated: `osb migrate` has to run first.
@@ -103,7 +111,11 @@ async def running(settings: Settings, *, with_runner: bool = True) -> AsyncItera
         provisioner_options = _provisioner_options(settings)
         async with resource_manager(settings, cloud, metrics) as arm:
             provisioners = registry(provisioner_options, arm)
-            runner = _runner(settings, database, provisioners) if with_runner else None
+            runner = (
+                _runner(settings, database, provisioners, failpoints, metrics, catalog)
+                if with_runner
+                else None
+            )
             api = create_app(
                 database,
                 catalog=catalog,
@@ -114,10 +126,9 @@ async def running(settings: Settings, *, with_runner: bool = True) -> AsyncItera
                 body_limit=settings.body_limit,
                 metrics=metrics,
             )
-            async with _working(database, catalog, runner) as tasks:
+            async with _working(database, catalog, runner, metrics) as tasks:
                 checks = HealthChecks(
-                    alive={name: _runs(task) for name, task in tasks.items()}
-                    | _looks(runner, database),
+                    alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": _database_answers(database)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
                 )
@@ -138,11 +149,12 @@ async def _opened(settings: Settings) -> Database:
 
 @asynccontextmanager
 async def _working(
-    database: Database, catalog: PublishedCatalog, runner: Runner | None
+    database: Database, catalog: PublishedCatalog, runner: Runner | None, metrics: Metrics
 ) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
     async with asyncio.TaskGroup() as group:
         tasks = {
             "catalog": group.create_task(catalog.run(), name="catalog"),
+            "counting": group.create_task(_count(database, catalog, metrics), name="counting"),
             "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
         }
         if runner is not None:
@@ -208,7 +220,14 @@ def _provisioner_options(settings: Settings) -> ProvisionerOptions:
     )
 
 
-def _runner(settings: Settings, database: Database, provisioners: Mapping[str, Provisioner]) -> Runner:
+def _runner(
+    settings: Settings,
+    database: Database,
+    provisioners: Mapping[str, Provisioner],
+    failpoints: Failpoints | None,
+    metrics: Metrics,
+    catalog: CatalogSource,
+) -> Runner:
     return Runner(
         database,
         provisioners,
@@ -218,7 +237,49 @@ def _runner(settings: Settings, database: Database, provisioners: Mapping[str, P
             in_flight=settings.in_flight,
             retention=settings.history_retention,
         ),
+        failpoints=failpoints,
+        observer=_PlanNames(metrics, catalog),
     )
+
+
+class _PlanNames:
+    """Hands on to the metrics what a runner tells, with the plan's name instead of its id."""
+
+    def __init__(self, metrics: Metrics, catalog: CatalogSource) -> None:
+        self._metrics = metrics
+        self._catalog = catalog
+
+    def operation_finished(self, kind: str, state: str, plan: str) -> None:
+        self._metrics.operation_finished(kind, state, plan_name(self._catalog.current(), plan))
+
+    def claimed_late(self, by: timedelta) -> None:
+        self._metrics.claimed_late(by)
+
+    def lease_lost(self) -> None:
+        self._metrics.lease_lost()
+
+
+def plan_name(catalog: Catalog, plan_id: str | None) -> str:
+    """Name a plan for people; those that have left the catalog share one name, so that series stay few."""
+    for offering in catalog.offerings:
+        for plan in offering.plans:
+            if plan.id == plan_id:
+                return f"{offering.name}/{plan.name}"
+    return "withdrawn"
+
+
+async def _count(database: Database, catalog: CatalogSource, metrics: Metrics) -> None:
+    """Count what is in progress, again and again, while the database answers."""
+    while True:
+        with contextlib.suppress(StoreUnavailable):
+            now = await overview(database)
+            counts: dict[tuple[str, str], int] = {}
+            for (kind, plan_id, status), number in now.operations.items():
+                if status == OperationStatus.IN_PROGRESS.value:
+                    key = kind, plan_name(catalog.current(), plan_id)
+                    counts[key] = counts.get(key, 0) + number
+            metrics.operations_counted(counts, now.oldest)
+        await asyncio.sleep(_COUNT_EVERY.total_seconds())
 
 
 def _runs(task: asyncio.Task[None]) -> Check:

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from broker.domain.operations import Operation
 from broker.operations.failpoints import Failpoints
 from broker.operations.runner import Runner, RunnerOptions
 from broker.store.database import Database
@@ -18,7 +19,7 @@ class Dying(Failpoints):
     def __init__(self, point: str, passes: int, number: signal.Signals) -> None:
         self._point, self._passes, self._signal = point, passes, number
 
-    def reached(self, point: str) -> None:
+    def reached(self, point: str, operation: Operation | None = None) -> None:
         if point == self._point:
             self._passes -= 1
             if self._passes < 0:
