@@ -24,9 +24,9 @@ def routes(parts: Parts | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Handed over as they are: `include_router` would match each request three times over.
+        routes=[*instances.router.routes, *bindings.router.routes],
     )
-    app.include_router(instances.router)
-    app.include_router(bindings.router)
     app.state.parts = parts
     refusals.install(app)
     return app
