@@ -17,6 +17,7 @@ from broker.errors import StoreUnavailable
 from broker.operations import stages, waiting
 from broker.operations.failpoints import Failpoints
 from broker.operations.leases import Lease
+from broker.operations.observing import Observer, Unobserved
 from broker.operations.retrying import UNFORESEEN_AT_MOST, Trouble
 from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work
 from broker.store import budgets, operations_queue
@@ -76,12 +77,14 @@ class Runner:
         options: RunnerOptions,
         *,
         failpoints: Failpoints | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._database = database
         self._provisioners = dict(provisioners)
         self._known = {name: one.handler_version for name, one in self._provisioners.items()}
         self._options = options
         self._failpoints = failpoints or Failpoints()
+        self._observer = observer or Unobserved()
         self._in_flight: dict[UUID, _InFlight] = {}
         # Saves take turns before they ask for a connection, and leave half of the connections to requests.
         self._saving = asyncio.Semaphore(max(1, database.writers // 2))
@@ -143,6 +146,7 @@ class Runner:
             # Counted from before the claim is sent: the lease ends here no later than in the database.
             sent_at = time.monotonic()
             try:
+                await operations_queue.recover(self._database)
                 claimed = await operations_queue.claim(
                     self._database,
                     owner=self._options.name,
@@ -160,6 +164,8 @@ class Runner:
             self._looked_at = time.monotonic()
             for claim in claimed.claims:
                 self._start(claim, sent_at)
+            for by in claimed.late:
+                self._observer.claimed_late(by)
             if claimed.full:
                 continue
             rest = wakeups.fallback
@@ -210,6 +216,7 @@ class Runner:
 
     async def _lost(self, claim: Claim, told: structlog.stdlib.BoundLogger) -> None:
         """Let a deletion that has taken this operation's place start: there is no step in flight any more."""
+        self._observer.lease_lost()
         try:
             superseded = await operations_queue.make_way(self._database, claim)
         except StoreUnavailable:
@@ -331,6 +338,9 @@ class Runner:
 
     def _told(self, claim: Claim, changes: Changes) -> None:
         operation = changes.operation
+        if operation.finished:
+            plan = str(operation.inputs.get("plan_id"))
+            self._observer.operation_finished(operation.kind.value, operation.status.value, plan)
         if not (operation.finished or changes.events):
             return
         log.info(

@@ -91,6 +91,8 @@ class Database:
         self.sealing = sealing
         self.broker_id = broker_id
         self.wakeups = wakeups
+        self.recovered = False
+        """Whether claims of a former process were looked for."""
         self._writing = writing
         self._reading = reading
         self._pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None

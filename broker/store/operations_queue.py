@@ -58,6 +58,8 @@ class Claimed:
     next_due_in: timedelta | None
     full: bool
     """Whether there may be more that is due now."""
+    late: Sequence[timedelta] = ()
+    """How long each claimed operation had been due."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ async def claim(
             due_at = soonest.scalar_one()
             next_due_in = None if due_at is None else due_at - tx.now
         claims_made = await _loaded(tx, taken, owner)
-        return Claimed(claims_made, next_due_in, full=len(rows) == at_most)
+        late = [tx.now - row.due_at for row in taken]
+        return Claimed(claims_made, next_due_in, full=len(rows) == at_most, late=late)
 
 
 async def hold(tx: Transaction, held: Claim, *, with_instance: bool) -> Claim:
@@ -288,6 +291,25 @@ async def hand_back(database: Database, claims: Collection[tuple[UUID, int]], *,
         )
         tx.wake()
         return returned.rowcount
+
+
+async def recover(database: Database) -> int:
+    """
+    Give back at once what a former process held, where it is certain that it is dead.
+
+    That is so on SQLite alone, whose file one process uses at a time; elsewhere leases have to run out. Only
+    the first call on an opened database does anything. Returns how many there were.
+    """
+    if database.kind != "sqlite" or database.recovered:
+        return 0
+    async with database.transaction() as tx:
+        returned = await tx.execute(
+            update(table)
+            .where(_RUNNING, table.c.owner.is_not(None))
+            .values(owner=None, due_at=tx.now, fence=table.c.fence + 1)
+        )
+    database.recovered = True
+    return returned.rowcount
 
 
 async def make_way(database: Database, lost: Claim) -> bool:
