@@ -3,12 +3,12 @@
 # Two stages: one builds an environment from the locked, hashed dependencies and the project's own wheel, the other
 # carries that environment and nothing that could compile or install.
 #
-# No container engine was at hand when this file was written. What was replayed by hand, on Debian 12 with Python 3.11:
-#   - "build" stage: venv, the locked install with hashes, the wheel's build and its install without dependencies
-#     (tests/test_packaging.py builds and installs the same wheel into an empty environment);
-#   - final stage: `osb migrate`, `osb serve` as an unprivileged user in an environment outside the checkout, the
-#     health check's command against it, SIGTERM and its exit status.
-# Not replayed: the base image, COPY between stages, HEALTHCHECK as the engine runs it, a read-only root file system.
+# No container engine was at hand when this file was written. What was replayed by hand, on Debian 12 with its Python 3.11:
+#   - the build stage: both environments, the locked installs with hashes and without source packages, the wheel and
+#     its install, the removal of pip;
+#   - the final stage: `osb migrate` and `osb serve` from that environment as user 10001, on a root file system that was
+#     mounted read-only but for the folder of the SQLite file, the health check's command, SIGTERM and its exit status 0.
+# Not replayed: the base image itself, COPY between stages, adding the user, HEALTHCHECK as an engine runs it.
 # The base image is named by tag; pin it by the digest that your registry shows.
 
 FROM python:3.11-slim AS build
@@ -31,8 +31,9 @@ RUN /opt/tools/bin/python -m build --wheel --no-isolation --outdir dist . \
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="azure-service-broker" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN groupadd --gid 10001 broker && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin broker \
-    && python -m pip uninstall --yes pip setuptools wheel 2>/dev/null || true
+RUN groupadd --gid 10001 broker \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin broker \
+    && python -m pip uninstall --yes pip setuptools wheel
 COPY --from=build /opt/broker /opt/broker
 ENV PATH=/opt/broker/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

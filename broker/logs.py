@@ -53,6 +53,12 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
     }
 
 
+def _drop_repetition(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take away uvicorn's second copy of each event, made for terminals."""
+    event.pop("color_message", None)
+    return event
+
+
 def configure_logs(level: str, form: str) -> None:
     """
     Send every log of this process to standard error, as JSON or (`text`) for people.
@@ -69,7 +75,7 @@ def configure_logs(level: str, form: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     # Local variables of a traceback may be secrets: the plain formatter shows none.
-    last: list[Processor] = [structlog.processors.format_exc_info, _redact]
+    last: list[Processor] = [structlog.processors.format_exc_info, _drop_repetition, _redact]
     renderer: Processor = (
         structlog.processors.JSONRenderer(default=str)
         if form == "json"

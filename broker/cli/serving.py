@@ -59,7 +59,8 @@ def run_operations(*, ready_file: Path | None) -> None:
 
 async def _with_simulated_azure(*, runner: bool, work: Path, ready_file: Path | None) -> None:
     from broker.demo.azure import simulated_azure
-    from broker.demo.workplace import Workplace
+    from broker.demo.witnesses import Azure
+    from broker.demo.workplace import RESOURCE_GROUP, Workplace
 
     workplace = Workplace(work.resolve())
     async with simulated_azure(workplace, process_environment()):
@@ -67,7 +68,12 @@ async def _with_simulated_azure(*, runner: bool, work: Path, ready_file: Path | 
             name.removeprefix("BROKER_").lower(): value
             for name, value in workplace.azure_environment().items()
         }
-        await _serve(read_settings(**given), api=True, runner=runner, ready_file=ready_file)
+        settings = read_settings(**given)
+        if settings.azure_resource_group is None:
+            settings = settings.model_copy(update={"azure_resource_group": RESOURCE_GROUP})
+        async with Azure(workplace.simulated_azure()) as azure:
+            await azure.put_group(str(settings.azure_resource_group), settings.azure_location)
+        await _serve(settings, api=True, runner=runner, ready_file=ready_file)
 
 
 async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Path | None) -> None:
