@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 import structlog
@@ -19,7 +20,7 @@ from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest,
 from broker.errors import AlreadyExists, AsyncRequired, HasChildren, InvalidParameters, NotFound, shown
 from broker.lifecycle import parents
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
-from broker.lifecycle.waiting import decided
+from broker.lifecycle.waiting import Patience, decided
 from broker.store import audit, instances, operations
 from broker.store.database import Database, Transaction
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 ALIAS_BYTES = 255
 """An alias at most; it is in an index, and PostgreSQL bounds what an index holds."""
+
+T = TypeVar("T")
 
 _Polls: TypeAlias = ProvisionRequest | UpdateRequest | DeprovisionRequest
 
@@ -75,7 +78,7 @@ class Instances:
         Raises:
             BrokerError: As `decide_provision`, `check_order`, `parents.lock` and `AsyncRequired` say.
         """
-        return await decided(lambda: self._provision(request))
+        return await self._decided(lambda: self._provision(request))
 
     async def update(self, request: UpdateRequest) -> Accepted | Unchanged:
         """
@@ -84,7 +87,7 @@ class Instances:
         Raises:
             BrokerError: As `decide_update` and `AsyncRequired` say.
         """
-        return await decided(lambda: self._update(request))
+        return await self._decided(lambda: self._update(request))
 
     async def deprovision(self, request: DeprovisionRequest) -> Accepted:
         """
@@ -93,7 +96,7 @@ class Instances:
         Raises:
             BrokerError: As `decide_deprovision`, `HasChildren` and `AsyncRequired` say.
         """
-        return await decided(lambda: self._deprovision(request))
+        return await self._decided(lambda: self._deprovision(request))
 
     async def fetch(self, platform: str, instance_id: str) -> FetchedInstance:
         """
@@ -102,8 +105,7 @@ class Instances:
         Raises:
             NotFound: There is none, or it is not (and may never be) complete.
         """
-        async with self._db.transaction(read_only=True) as tx:
-            instance = await instances.get(tx, platform, instance_id)
+        instance = await self._decided(lambda: self._read(platform, instance_id))
         if instance is None or instance.applied is None:
             raise NotFound(f"There is no service instance {shown(instance_id)} that could be shown now.")
         applied = instance.applied
@@ -131,6 +133,14 @@ class Instances:
             maintenance_version=applied.maintenance_version,
             attributes={name: value for name, value in places.items() if value},
         )
+
+    async def _decided(self, decide: Callable[[], Awaitable[T]]) -> T:
+        options = self._options
+        return await decided(decide, patience=Patience(options.quick_wait), look_again=options.look_again)
+
+    async def _read(self, platform: str, instance_id: str) -> ServiceInstance | None:
+        async with self._db.transaction(read_only=True) as tx:
+            return await instances.get(tx, platform, instance_id)
 
     async def _provision(self, request: ProvisionRequest) -> Accepted | Unchanged:
         caller = request.caller
@@ -182,6 +192,9 @@ class Instances:
             moved = self._moved(instance, request)
             if isinstance(decision, Change):
                 moved = replace(moved, asked=decision.asked, catalog_revision=catalog.revision)
+                _, wanted = catalog.plan(instance.service_offering_id, decision.asked.service_plan_id)
+                # Where it is does not change; parameters that contradict each other are refused here.
+                self._options.foresee(wanted, moved, None)
             if moved != instance:
                 if moved.alias is not None and moved.scope != instance.scope:
                     await _free_alias(tx, moved.platform, moved.scope, moved.alias, moved.instance_id)

@@ -8,7 +8,7 @@ made without a record and nothing foreign is ever recorded as ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -107,6 +107,11 @@ def settled(
     parameters = template_parameters(recipe, asked.parameters, known)
     resources = recipe.planned(place.subscription, place.group, parameters)
     return Plan(place, generation, known, parameters, resources)
+
+
+def ready(record: JsonObject) -> Next:
+    """Return the end of a creation or update that has come to what was asked."""
+    return Next(Outcome.DONE, description=f"{records.shown(record['main']['id'])} is ready.")
 
 
 class Creation:
@@ -311,7 +316,11 @@ class Creation:
         assert seen.deployment is not None
         record["outputs"] = dict(seen.deployment.outputs)
         record["database"] = databases.described(Recipe.of(work.operation), record, record["outputs"])
-        description = "Preparing the database." if record["database"] else "Finishing."
+        if then == "database" and not record["database"]:
+            return replace(ready(record), record=record)
+        description = (
+            "Preparing the database." if then == "database" else "Removing what is no longer wanted."
+        )
         return Next(phase=then, record=record, description=description)
 
     async def database(self, work: Work) -> Next:

@@ -149,9 +149,16 @@ class Removal:
         return Next(Outcome.DONE, phase="history", description="Everything was seen to be gone.")
 
     def _after(self, work: Work, gone: Sequence[str] = ()) -> Next:
-        if not work.instance.record:
+        record = work.instance.record
+        if not record:
             return Next(Outcome.DONE, gone=gone, description="There is nothing in Azure.")
-        return Next(phase="roles", gone=gone, description="Cleaning up.")
+        on_a_parent = (record.get("database") or {}).get("server") == "parent"
+        return Next(
+            phase="roles" if on_a_parent else "history",
+            gone=gone,
+            description="Cleaning up.",
+            cost=Cost(reads=1, deletes=len(record.get("deployments", ()))),
+        )
 
     async def _gone_with_its_parent(self, work: Work) -> bool:
         """Tell whether a child's parent is gone in Azure; one that is not the parent's any more is not touched."""

@@ -7,6 +7,7 @@ A failed update leaves the instance usable: nothing is deleted before the deploy
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from broker.azure.arm import Arm
 from broker.domain.operations import ExternalResource
 from broker.provisioners import records
 from broker.provisioners.base import Cost, Next, Work
-from broker.provisioners.creation import Creation, asked_of
+from broker.provisioners.creation import Creation, asked_of, ready
 from broker.provisioners.deployment import poll_delay, waited
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.parameters import effective
@@ -107,7 +108,11 @@ class Updating:
                 description=f"Deleting {records.shown(resource['id'])}.",
                 cost=Cost(reads=1, deletes=1),
             )
-        return Next(phase="database", gone=gone, state={**state, "remove": []})
+        if not work.instance.record.get("database"):
+            return replace(ready(work.instance.record), gone=gone)
+        return Next(
+            phase="database", gone=gone, state={**state, "remove": []}, description="Preparing the database."
+        )
 
     def _grown(self, work: Work, recipe: Recipe, live: Any) -> dict[str, int]:
         """

@@ -1,7 +1,9 @@
 """The generic provisioner against the simulated Azure with real PostgreSQL servers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import psycopg
 import pytest
 
@@ -196,7 +198,7 @@ def the_name(ordered, rule):
 
 
 async def test_everything_made_carries_four_tags(azure, group, order):
-    ordered = order("azure-postgresql-server", tags={"team": "orders", "osb-platform": "stolen"})
+    ordered = order("azure-postgresql-server", tags={"team": "orders", "OSB-Platform": "stolen"})
     await ordered.create()
 
     found = azure.call("GET", ordered.instance.record["main"]["id"], version=VERSION).json()["tags"]
@@ -205,3 +207,72 @@ async def test_everything_made_carries_four_tags(azure, group, order):
     assert found["team"] == "orders"
 
     await ordered.delete()
+
+
+async def test_databases_ordered_together_wait_for_their_busy_server(azure, group, order):
+    server = order("azure-postgresql-server")
+    await server.create()
+    children = [order("azure-postgresql-database", parent=server) for _ in range(6)]
+
+    ended = []
+    async with anyio.create_task_group() as together:
+        for child in children:
+
+            async def create(child=child):
+                ended.append(await child.create())
+
+            together.start_soon(create)
+
+    assert [step.outcome for step in ended] == [Outcome.DONE] * 6, [step.description for step in ended]
+    assert len([r for r in resources_in(azure, group) if "/databases/" in r]) == 6
+
+    await server.delete()
+
+
+async def test_a_binding_costs_one_connection_and_no_call_to_azure(azure, order):
+    ordered = order()
+    await ordered.create()
+    before = len(azure.ledger())
+
+    _, bound = await ordered.bind()
+
+    assert bound.outcome is Outcome.DONE
+    assert len(azure.ledger()) == before
+    assert [phase for method, phase, _ in ordered.steps if method == "bind"] == ["verbs", "verbs"]
+
+    await ordered.delete()
+
+
+def in_a_group_of_its_own(ordered):
+    recipe = {**ordered.plan.recipe, "placement": {"group": "own", "create_group": False}}
+    ordered.plan = replace(ordered.plan, recipe=recipe)
+    return ordered
+
+
+async def test_a_group_of_its_own_goes_with_the_instance(azure, order):
+    ordered = in_a_group_of_its_own(order("azure-postgresql-server", repeat=True))
+
+    created = await ordered.create()
+    own = ordered.instance.record["group"]
+    deleted = await ordered.delete()
+
+    assert created.outcome is Outcome.DONE, created.description
+    assert deleted.outcome is Outcome.DONE, deleted.description
+    assert ordered.living == []
+    assert own not in {group["name"] for group in azure.state()["groups"]}
+
+
+async def test_a_foreign_group_of_the_same_name_is_neither_used_nor_deleted(azure, order):
+    expected = in_a_group_of_its_own(order("azure-postgresql-server"))
+    await expected.create()
+    name = expected.instance.record["group"]
+    await expected.delete()
+    azure.a_group(name, owner="somebody else")
+
+    again = in_a_group_of_its_own(order("azure-postgresql-server", instance_id=expected.instance_id))
+    refused = await again.create()
+    cleaned = await again.delete(within=again.operation)
+
+    assert refused.outcome is Outcome.FAILED
+    assert cleaned.outcome is Outcome.DONE
+    assert name in {group["name"] for group in azure.state()["groups"]}

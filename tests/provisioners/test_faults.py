@@ -176,6 +176,7 @@ async def test_without_a_resource_group_the_operator_is_told_what_to_set(azure, 
         ([("a", "10.0.0.9", "10.0.0.1")], "ends before it begins"),
         ([("a", "10.0.0.1", "10.0.0.1"), ("A", "10.0.0.2", "10.0.0.2")], "two rules"),
         ([("a", "0.0.0.0", "0.0.0.0")], "allowAzureServices"),
+        ([("OSB-Broker-0", "10.0.0.1", "10.0.0.1")], "the broker's own"),
     ],
 )
 async def test_firewall_rules_that_contradict_themselves_are_refused_before_anything_is_made(

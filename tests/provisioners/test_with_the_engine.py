@@ -1,0 +1,185 @@
+"""Orders through lifecycle, store, runner and provisioner, on both databases, against the simulated Azure."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from broker.domain.catalog import Catalog
+from broker.domain.requests import (
+    BindRequest,
+    Caller,
+    DeprovisionRequest,
+    ProvisionRequest,
+    UnbindRequest,
+    UpdateRequest,
+)
+from broker.errors import Gone, InvalidParameters
+from broker.lifecycle.bindings import Bindings
+from broker.lifecycle.instances import Instances
+from broker.lifecycle.options import LifecycleOptions
+from broker.lifecycle.polling import Polling
+from broker.operations.runner import Runner, RunnerOptions
+from broker.provisioners.foresight import foreseeing
+from tests.provisioners.conftest import OFFERINGS
+from tests.provisioners.engine import calls_in, resources_in
+
+pytestmark = pytest.mark.anyio
+
+CALLER = Caller("kubernetes")
+PATIENCE = 60
+"""Seconds; many times what anything takes in scaled time on a busy machine."""
+
+
+class Served:
+    """The catalog of the checkout."""
+
+    def current(self):
+        return Catalog(tuple(OFFERINGS.values()), revision=1)
+
+
+class Customer:
+    """One who orders PostgreSQL."""
+
+    def __init__(self, database, options):
+        self.instances = Instances(database, Served(), options)
+        self.bindings = Bindings(database, Served(), options)
+        self.polling = Polling(database, options)
+
+    async def order(self, name, instance_id, plan=0, **parameters):
+        offering = OFFERINGS[name]
+        return await self.instances.provision(
+            ProvisionRequest(
+                CALLER, instance_id, offering.id, offering.plans[plan].id, parameters, accepts_incomplete=True
+            )
+        )
+
+    async def update(self, name, instance_id, **parameters):
+        request = UpdateRequest(
+            CALLER, instance_id, OFFERINGS[name].id, parameters=parameters, accepts_incomplete=True
+        )
+        return await self.instances.update(request)
+
+    async def delete(self, name, instance_id, plan=0):
+        offering = OFFERINGS[name]
+        request = DeprovisionRequest(
+            CALLER, instance_id, offering.id, offering.plans[plan].id, accepts_incomplete=True
+        )
+        return await self.instances.deprovision(request)
+
+    async def bind(self, name, instance_id, binding_id, **more):
+        offering = OFFERINGS[name]
+        request = BindRequest(CALLER, instance_id, binding_id, offering.id, offering.plans[0].id, **more)
+        return await self.bindings.bind(request)
+
+    async def unbind(self, name, instance_id, binding_id):
+        offering = OFFERINGS[name]
+        request = UnbindRequest(CALLER, instance_id, binding_id, offering.id, offering.plans[0].id)
+        return await self.bindings.unbind(request)
+
+    async def ended(self, instance_id):
+        """Poll until it is no longer in progress; None when it is gone."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    answer = await self.polling.last_operation(CALLER.platform, instance_id, None, None)
+                except Gone:
+                    return None
+                if answer.state != "in progress":
+                    return answer
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def customer(database, provisioner, options, arm):
+    runner = Runner(database, {"arm_template": provisioner}, RunnerOptions(name="test"))
+    told = LifecycleOptions(
+        request_wait=timedelta(seconds=30),
+        look_again=timedelta(milliseconds=20),
+        foresee=foreseeing(options, arm.cloud),
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(runner.run())
+        yield Customer(database, told)
+        runner.stop()
+
+
+async def test_the_life_of_a_database_leaves_nothing(azure, group, customer):
+    server, database = str(uuid.uuid4()), str(uuid.uuid4())
+    accepted = await customer.order("azure-postgresql-server", server, alias="main")
+    assert (await customer.ended(server)).state == "succeeded"
+    await customer.order("azure-postgresql-database", database, parentAlias="main")
+    assert (await customer.ended(database)).state == "succeeded"
+
+    name = "azure-postgresql-database"
+    first = await customer.bind(name, database, "first")
+    second = await customer.bind(name, database, "second", predecessor_binding_id="first")
+    await customer.unbind(name, database, "first")
+
+    old, new = first.credentials, second.credentials
+    trusted = {"sslmode": "verify-full", "sslrootcert": azure.access.ca_file}
+    assert accepted.dashboard_url is None or "flexibleServers" in accepted.dashboard_url
+    assert old["username"] != new["username"]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        await psycopg.AsyncConnection.connect(old["uri"], **trusted)
+    async with await psycopg.AsyncConnection.connect(new["uri"], **trusted) as connection:
+        await connection.execute("CREATE TABLE kept (id int)")
+
+    for offering, instance_id in ((name, database), ("azure-postgresql-server", server)):
+        await customer.delete(offering, instance_id)
+        assert await customer.ended(instance_id) is None
+    assert resources_in(azure, group) == []
+
+
+async def test_a_deletion_while_azure_creates_leaves_nothing(azure, group, customer):
+    instance_id = str(uuid.uuid4())
+    azure.clock(speed=20)
+    await customer.order("azure-postgresql-server", instance_id)
+    async with asyncio.timeout(PATIENCE):
+        while not calls_in(azure, group, "PUT", "/deployments/"):
+            await asyncio.sleep(0.02)
+
+    await customer.delete("azure-postgresql-server", instance_id)
+    azure.clock(speed=azure.speed)
+
+    assert await customer.ended(instance_id) is None
+    assert resources_in(azure, group) == []
+
+
+async def test_an_order_that_azure_refused_can_be_repeated_under_the_same_id(azure, group, customer):
+    instance_id = str(uuid.uuid4())
+    azure.fault("deployment_failed", path=group, code="SkuNotAvailable", message="Not offered here.")
+    await customer.order("azure-postgresql-server", instance_id)
+    failed = await customer.ended(instance_id)
+    left = resources_in(azure, group)
+
+    await customer.order("azure-postgresql-server", instance_id)
+    again = await customer.ended(instance_id)
+
+    assert failed.state == "failed"
+    assert "SkuNotAvailable" in failed.description
+    assert left == []
+    assert again.state == "succeeded", again.description
+
+    await customer.delete("azure-postgresql-server", instance_id)
+    await customer.ended(instance_id)
+
+
+async def test_contradicting_firewall_rules_are_refused_in_orders_and_updates(azure, group, customer):
+    instance_id = str(uuid.uuid4())
+    wrong = [{"name": "office", "startIPAddress": "192.0.2.9", "endIPAddress": "192.0.2.1"}]
+    with pytest.raises(InvalidParameters):
+        await customer.order("azure-postgresql-server", instance_id, firewallRules=wrong)
+    await customer.order("azure-postgresql-server", instance_id)
+    assert (await customer.ended(instance_id)).state == "succeeded"
+
+    with pytest.raises(InvalidParameters):
+        await customer.update("azure-postgresql-server", instance_id, firewallRules=wrong)
+    await customer.update("azure-postgresql-server", instance_id, storageGB=64)
+
+    assert (await customer.ended(instance_id)).state == "succeeded"
+
+    await customer.delete("azure-postgresql-server", instance_id)
+    await customer.ended(instance_id)
