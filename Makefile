@@ -8,8 +8,8 @@ VENV ?= .venv
 # Where `make demo` and `make run` keep their data; named by OSB_WORK if it should be elsewhere.
 OSB_WORK ?= .work
 export OSB_WORK
-# A machine's own settings of the broker must not reach the demo or the tests.
-unexport BROKER_SETTINGS_FILE
+# A machine's own settings of the broker must not reach the tests.
+unexport $(filter BROKER_%,$(.VARIABLES))
 
 # python3.11 if there is one, else a python3 that is new enough.
 BASE_PYTHON := $(shell for python in python3.11 python3; do \

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _BROKER_READY = timedelta(seconds=30)
 # At the slowest speed that is offered Azure takes 5 minutes for a server.
 _OPERATION_ENDS = timedelta(minutes=10)
+# Of Azure's time: ten looks at a server that is created.
+_LOOK_AT_AZURE = 30
 # What PostgreSQL says of a login that is gone, and of a wrong password.
 _NO_LOGIN = "password authentication failed"
 
@@ -405,7 +407,7 @@ async def _parties(
                 environment,
                 BROKER_PORT="0",
                 BROKER_HEALTH_PORT="0",
-                BROKER_AZURE_POLL_INTERVAL="500ms",
+                BROKER_AZURE_POLL_INTERVAL=f"{_LOOK_AT_AZURE / speed:.3f}s",
                 BROKER_LEASE="4s",
             ),
         )
