@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import structlog
@@ -20,11 +22,13 @@ from broker.domain.requests import BindRequest, Caller, UnbindRequest
 from broker.errors import ConcurrencyError, Gone, NotFound, OperationFailed, StillRunning, shown
 from broker.lifecycle.instances import end, inputs, log_acceptance
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
-from broker.lifecycle.waiting import Patience, decided, ended, patiently
+from broker.lifecycle.waiting import Patience, decided, ended
 from broker.store import audit, bindings, instances, operations
 from broker.store.database import Database, Transaction
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 # When a binding with a lifetime should be rotated: late enough to be worth it, early enough to be done in time.
 _RENEW_AT = 0.8
@@ -86,11 +90,7 @@ class Bindings:
         """
         patience = Patience(self._options.request_wait)
         while True:
-            decision = await patiently(
-                lambda: decided(lambda: self._bind(request)),
-                patience=patience,
-                look_again=self._options.look_again,
-            )
+            decision = await self._decided(lambda: self._bind(request), patience)
             if isinstance(decision, Bound):
                 return decision
             if isinstance(decision, _Started):
@@ -109,9 +109,9 @@ class Bindings:
             OperationFailed: The credentials could not be withdrawn; the next unbind goes on from there.
             StillRunning: It goes on; the same request joins it.
         """
-        started = await decided(lambda: self._unbind(request))
-        wait = self._options.quick_wait if started.may_be_late else self._options.request_wait
-        operation = await self._wait(started.operation.id, Patience(min(wait, self._options.request_wait)))
+        patience = Patience(self._options.request_wait)
+        started = await self._decided(lambda: self._unbind(request), patience)
+        operation = await self._wait(started.operation.id, self._waits(started, patience))
         if operation is None:
             if started.may_be_late:
                 return BindingAccepted(started.operation.id)
@@ -134,9 +134,9 @@ class Bindings:
         Raises:
             NotFound: There is none, or it is not (or not any more) complete.
         """
-        async with self._db.transaction(read_only=True) as tx:
-            instance = await instances.get(tx, platform, instance_id)
-            binding = await bindings.get(tx, instance.key, binding_id) if instance else None
+        instance, binding = await self._decided(
+            lambda: self._read(platform, instance_id, binding_id), Patience(self._options.quick_wait)
+        )
         if instance is None or binding is None or binding.credentials is None:
             raise NotFound(f"There is no service binding {shown(binding_id)} that could be shown now.")
         if binding.state in {BindingState.BINDING, BindingState.BIND_FAILED}:
@@ -149,9 +149,7 @@ class Bindings:
     async def _bound(
         self, request: BindRequest, started: _Started, patience: Patience
     ) -> Bound | BindingAccepted:
-        short = Patience(self._options.quick_wait) if started.may_be_late else patience
-        waits = short if short.left < patience.left else patience
-        operation = await self._wait(started.operation.id, waits)
+        operation = await self._wait(started.operation.id, self._waits(started, patience))
         if operation is None:
             if started.may_be_late:
                 return BindingAccepted(started.operation.id)
@@ -164,12 +162,19 @@ class Bindings:
         if operation.status is OperationStatus.FAILED:
             raise OperationFailed(operation.description)
         caller = request.caller
-        async with self._db.transaction(read_only=True) as tx:
-            instance = await instances.get(tx, caller.platform, request.instance_id)
-            binding = await bindings.get(tx, instance.key, request.binding_id) if instance else None
+        _, binding = await self._decided(
+            lambda: self._read(caller.platform, request.instance_id, request.binding_id), patience
+        )
         if binding is None or binding.key != operation.binding_key or binding.credentials is None:
             raise ConcurrencyError(f"Service binding {shown(request.binding_id)}", str(OperationKind.UNBIND))
         return replace(_bound(binding), created=not started.joined)
+
+    async def _read(
+        self, platform: str, instance_id: str, binding_id: str
+    ) -> tuple[ServiceInstance | None, ServiceBinding | None]:
+        async with self._db.transaction(read_only=True) as tx:
+            instance = await instances.get(tx, platform, instance_id)
+            return instance, await bindings.get(tx, instance.key, binding_id) if instance else None
 
     async def _bind(self, request: BindRequest) -> Bound | _Started | WaitFor:
         caller = request.caller
@@ -249,6 +254,15 @@ class Bindings:
             if current is not None and not current.finished:
                 await operations.save_request(tx, replace(current, cancel_requested_at=tx.now, due_at=tx.now))
                 tx.wake()
+
+    def _waits(self, started: _Started, patience: Patience) -> Patience:
+        """Take less time where a late answer is possible: soon enough, and most often the better one."""
+        if not started.may_be_late:
+            return patience
+        return Patience(min(self._options.quick_wait, patience.left))
+
+    async def _decided(self, decide: Callable[[], Awaitable[T]], patience: Patience) -> T:
+        return await decided(decide, patience=patience, look_again=self._options.look_again)
 
     async def _wait(self, operation_id: UUID, patience: Patience) -> Operation | None:
         return await ended(self._db, operation_id, patience=patience)

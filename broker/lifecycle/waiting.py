@@ -74,12 +74,24 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, patience: Patience, look
             await asyncio.sleep(min(patience.left, look_again).total_seconds())
 
 
-async def decided(decide: Callable[[], Awaitable[T]]) -> T:
-    """Run one deciding transaction; when a concurrent request was faster, decide once more on what it left."""
-    for _ in range(3):
-        try:
-            return await decide()
-        except Duplicate:
-            # The winner has committed by now, or has rolled back: either way the next look is a fresh one.
-            continue
-    return await decide()
+async def decided(decide: Callable[[], Awaitable[T]], *, patience: Patience, look_again: timedelta) -> T:
+    """
+    Run one deciding transaction; when a concurrent request was faster, decide once more on what it left.
+
+    While the store is away it is tried again: a 5xx makes platforms delete what they asked for. That is safe
+    also when a commit got through unseen, since the same request then joins what it has started itself.
+
+    Raises:
+        StoreUnavailable: It was away until *patience* ended.
+    """
+
+    async def decide_on_what_is() -> T:
+        for _ in range(3):
+            try:
+                return await decide()
+            except Duplicate:
+                # The winner has committed by now, or has rolled back: either way the next look is a fresh one.
+                continue
+        return await decide()
+
+    return await patiently(decide_on_what_is, patience=patience, look_again=look_again)

@@ -10,6 +10,7 @@ from broker.domain.instance_rules import check_order, decide_deprovision, decide
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
 from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
 from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
+from broker.errors import BrokerError
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CALLER = Caller("cf")
@@ -152,6 +153,14 @@ class World:
             decision, Create | CreateAfresh | CreateAgain | Change | Remove | Join | AlreadyDone
         )
         return decision
+
+    def refusal_of(self, request) -> BrokerError | None:
+        """Ask, and return the refusal if there is one."""
+        try:
+            self.ask(request)
+        except BrokerError as refusal:
+            return refusal
+        return None
 
     def work(self, *, well: bool) -> None:
         """Let the running operation take its next turn, as the engine does."""

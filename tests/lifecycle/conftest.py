@@ -1,7 +1,7 @@
 """The lifecycle on both databases, with the real runner and a system outside that does what a test says."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -64,7 +64,7 @@ class Desk:
     shop: Shop
     external: External
     options: LifecycleOptions
-    caller: Caller = Caller("cf")
+    caller: Caller = field(default_factory=lambda: Caller("cf"))
 
     def of(self, platform: str) -> "Desk":
         return replace(self, caller=Caller(platform))
