@@ -1,12 +1,14 @@
 """What the repository promises about itself: locks without an index address, pages that are current."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from broker.cli.settings_page import settings_page
-from broker.settings import Settings
+from broker.settings import Settings, secret_names
 
 TOP = Path(__file__).parent.parent
 LOCKS = sorted((TOP / "requirements").glob("*.txt"))
@@ -85,3 +87,33 @@ def test_no_private_key_is_kept_in_the_repository():
     pattern = re.compile("-----BEGIN [A-Z ]*" + "PRIVATE KEY-----")
 
     assert not [str(file) for file, text in tracked_texts() if pattern.search(text)]
+
+
+PAGES = [TOP / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "charts/README.md")]
+PAGES += sorted((TOP / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_each_page_links_to_what_is_there(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_readme_names_each_make_target_and_command_as_it_is():
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    commands = subprocess.run(
+        [sys.executable, "-m", "broker", "--help"], capture_output=True, text=True, check=True, cwd=TOP
+    ).stdout
+
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.MULTILINE)) <= targets
+    assert {name for name in re.findall(r"\bosb ([a-z-]+)", readme) if f" {name} " not in commands} == set()
+
+
+def test_every_setting_that_a_page_names_exists():
+    known = {f"BROKER_{name.upper()}" for name in Settings.model_fields} | {"BROKER_SETTINGS_FILE"}
+    known |= {f"BROKER_{name.upper()}_FILE" for name in secret_names()}
+    for page in PAGES:
+        named = set(re.findall(r"\bBROKER_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+        assert named <= known, f"{page.name}: {named - known}"
