@@ -1,7 +1,9 @@
 """Files are proposals: which set is served after which start."""
 
 from dataclasses import replace
+from datetime import timedelta
 
+import anyio
 import pytest
 
 from broker.catalog.faults import CatalogRefused
@@ -80,3 +82,18 @@ async def test_a_running_replica_takes_over_what_another_one_publishes(database)
 
 async def test_before_the_first_start_nothing_is_offered(database):
     assert (await newest_catalog(database)).offerings == ()
+
+
+async def test_a_process_keeps_up_by_itself_until_it_is_stopped(database):
+    source = CatalogSource(database, await a_start(database, SHIPPED), interval=timedelta(milliseconds=10))
+    newer = renamed(SHIPPED, description="Better than before.")
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(source.run)
+            await a_start(database, newer)
+            while source.current().revision < 2:
+                await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+
+    assert source.current().offerings == newer.offerings

@@ -10,6 +10,7 @@ import pytest
 from broker.azure.naming import NameRule, external_name, is_ours, tags
 from broker.provisioners.base import Outcome
 from tests.provisioners.engine import calls_in, resources_in
+from tests.simulated import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -276,3 +277,49 @@ async def test_a_foreign_group_of_the_same_name_is_neither_used_nor_deleted(azur
     assert refused.outcome is Outcome.FAILED
     assert cleaned.outcome is Outcome.DONE
     assert name in {group["name"] for group in azure.state()["groups"]}
+
+
+async def test_a_child_outlives_its_deleted_server_by_one_unbind_and_one_delete(azure, group, order):
+    server = order("azure-postgresql-server")
+    await server.create()
+    child = order("azure-postgresql-database", parent=server)
+    await child.create()
+    binding, _ = await child.bind()
+    azure.call("DELETE", server.instance.record["main"]["id"], version=VERSION)
+    azure.clock(advance=3600)
+    wait_until(lambda: not resources_in(azure, group))
+
+    unbound = await child.unbind(binding)
+    deleted = await child.delete()
+
+    assert unbound.outcome is Outcome.DONE, unbound.description
+    assert deleted.outcome is Outcome.DONE, deleted.description
+    assert child.living == []
+
+
+async def test_a_database_on_a_server_that_is_no_longer_its_parents_is_left_alone(azure, group, order):
+    server = order("azure-postgresql-server")
+    await server.create()
+    child = order("azure-postgresql-database", parent=server)
+    await child.create()
+    azure.call("PATCH", server.instance.record["main"]["id"], {"tags": {}}, version=VERSION)
+    wait_until(
+        lambda: not azure.call("GET", server.instance.record["main"]["id"], version=VERSION).json()["tags"]
+    )
+
+    refused = await child.delete()
+
+    assert refused.outcome is Outcome.FAILED
+    assert child.living[0] in resources_in(azure, group)
+
+
+async def test_an_extension_that_the_server_does_not_allow_is_told(azure, order):
+    server = order("azure-postgresql-server", extensions=[])
+    await server.create()
+
+    failed = await order("azure-postgresql-database", parent=server, extensions=["pg_trgm"]).create()
+
+    assert failed.outcome is Outcome.FAILED
+    assert "pg_trgm" in failed.description
+
+    await server.delete()

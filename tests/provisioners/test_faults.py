@@ -79,6 +79,7 @@ async def test_a_deletion_during_a_creation_cancels_it_and_leaves_nothing(azure,
     deleted = await server.delete()
 
     assert deleted.outcome is Outcome.DONE, deleted.description
+    assert calls_in(azure, group, "POST", "/cancel")
     assert resources_in(azure, group) == []
     assert server.living == []
 
