@@ -115,19 +115,6 @@ def test_a_provision_without_parameters_is_served(controller, external):
     assert external.living(controller.instance)[0].parameters == {}
 
 
-def test_the_order_that_comes_again_after_a_passing_refusal_is_served(controller, external):
-    controller.ready()
-    assert controller.send("deprovision").status_code == 202
-    with external.holding(controller.instance, "delete"):
-        pass
-    controller.until("poll a finished deprovision", "succeeded") if controller.platform.poll(
-        controller.instance
-    ).status_code == 200 else None
-
-    assert controller.send("provision after a refusal").status_code == 202
-    controller.until("poll a finished provision", "succeeded")
-
-
 def test_an_order_refused_because_the_instance_is_going_is_served_when_it_has_gone(controller, external):
     controller.ready()
     with external.holding(controller.instance, "delete"):
@@ -136,6 +123,7 @@ def test_an_order_refused_because_the_instance_is_going_is_served_when_it_has_go
     controller.platform.settle(controller.instance)
 
     assert controller.send("provision after a refusal").status_code == 202
+    controller.until("poll a finished provision", "succeeded")
 
 
 @pytest.mark.parametrize("name", ["provision after a server fault", "provision after an odd answer"])

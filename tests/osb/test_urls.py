@@ -192,12 +192,12 @@ def test_control_characters_and_broken_utf8_in_an_id_are_refused(platform, metho
 )
 def test_an_empty_id_is_refused(platform, external, method, path, body):
     path = path.format(i=platform.ready())
-    before = external.creations.total()
 
     answer = platform.request(method, path, body)
 
     assert answer.status_code in {400, 404, 405}
-    assert external.creations.total() == before
+    assert external.creations[""] == 0
+    assert external.living("") == []
 
 
 @pytest.mark.requirement("URL-09")
