@@ -11,6 +11,7 @@ from broker.provisioners.base import LeaseLost, Next, Outcome
 from broker.store import instances, operations, operations_queue
 from broker.store.database import Database
 from broker.store.errors import ClaimLost, Duplicate
+from broker.store.sealing import KeyRing
 from tests.operations.engine import a_runner, accept, ended, until
 from tests.operations.imagined import Imagined, World
 from tests.store.nouns import an_instance, an_operation
@@ -210,6 +211,23 @@ async def test_a_long_step_keeps_its_lease(database: Database, world: World):
 
     assert operation.status is OperationStatus.SUCCEEDED
     assert world.count("create") == 3
+
+
+async def test_what_a_dead_process_held_is_taken_up_at_once_where_only_one_can_live(
+    sqlite_url: str, key_ring: KeyRing, world: World
+):
+    ordered = an_instance()
+    former = await Database.open(sqlite_url, sealing=key_ring)
+    accepted = await accept(former, an_operation(ordered), instance=ordered)
+    assert len(await _claim(former, "dies")) == 1
+    await former.close()
+
+    database = await Database.open(sqlite_url, sealing=key_ring)
+    async with a_runner(database, Imagined(world)):
+        operation = await ended(database, accepted, within=10)
+    await database.close()
+
+    assert operation.status is OperationStatus.SUCCEEDED
 
 
 def test_a_lease_lets_no_call_pass_once_it_is_nearly_over():
