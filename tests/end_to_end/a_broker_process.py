@@ -1,0 +1,83 @@
+"""
+The whole broker as a process that kills itself at a named point.
+
+It is forked from a server that has done the imports and nothing else, so that a start takes a fraction of a second.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from broker.api.protocol import JsonHttpProtocol
+from broker.app import running
+from broker.domain.operations import Operation
+from broker.logs import configure_logs
+from broker.operations.failpoints import Failpoints
+from broker.settings import read_settings
+
+
+@dataclass(frozen=True)
+class At:
+    """A point in the life of an operation; a phase of None is any."""
+
+    point: str
+    kind: str
+    phase: str | None = None
+
+    def __str__(self) -> str:
+        return "-".join(word for word in (self.kind, self.phase, self.point) if word).replace(" ", "-")
+
+
+class Dying(Failpoints):
+    """Ends the process, without a chance to tidy up, when it first comes to a point."""
+
+    def __init__(self, at: At | None) -> None:
+        self._at = at
+
+    def reached(self, point: str, operation: Operation) -> None:
+        at = self._at
+        if at is None or (point, str(operation.kind)) != (at.point, at.kind):
+            return
+        if at.phase in {None, operation.phase}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main(settings: dict[str, Any], at: At | None, log: str, ready: Connection) -> None:
+    """Serve until SIGTERM; *ready* is told where."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    configure_logs("info", "json")
+    uvloop.run(_serve(settings, at, ready))
+
+
+async def _serve(given: dict[str, Any], at: At | None, ready: Connection) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    async with running(read_settings(**given), failpoints=Dying(at)) as broker, asyncio.TaskGroup() as tasks:
+        servers = [
+            Server(uvicorn.Config(app, http=JsonHttpProtocol, loop="none", lifespan="off", log_config=None))
+            for app in (broker.api, broker.health)
+        ]
+        for server, listener in zip(servers, listeners, strict=True):
+            tasks.create_task(server.serve(sockets=[listener]))
+        ready.send([f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners])
+        await stopping.wait()
+        for server in servers:
+            server.should_exit = True

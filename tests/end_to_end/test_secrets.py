@@ -1,0 +1,81 @@
+"""Nothing that opens a door is written down in clear, by anybody, through a whole life and a death."""
+
+import base64
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.end_to_end.world import ALL_IN_ONE, an_id
+
+pytestmark = pytest.mark.slow
+CANARY = "a-canary-in-the-parameters"
+
+
+def dump(world) -> bytes:
+    """Everything in the store: the files themselves, or all tables as text."""
+    if world.database_url.startswith("sqlite"):
+        file = Path(world.database_url.removeprefix("sqlite:///"))
+        return b"".join(path.read_bytes() for path in sorted(file.parent.glob(f"{file.name}*")))
+    lines = []
+    with psycopg.connect(world.database_url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            lines += connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))).fetchall()
+    return "\n".join(row for (row,) in lines).encode()
+
+
+def deployments_of(world) -> str:
+    """All that Azure shows of the deployments, their operations too."""
+    path = f"/resourceGroups/{world.group}/providers/Microsoft.Resources/deployments"
+    listed = world.azure.call("GET", path).json()["value"]
+    details = [world.azure.call("GET", f"{path}/{one['name']}/operations").json() for one in listed]
+    assert listed
+    return json.dumps([listed, details])
+
+
+def test_no_secret_is_in_the_store_the_logs_the_metrics_or_azures_history(world):
+    instance, binding = an_id(), an_id()
+    broker = world.start()
+    broker.platform.ready(ALL_IN_ONE.order(tags={"note": CANARY}), instance_id=instance)
+    answer = broker.platform.bind(instance, binding, ALL_IN_ONE.body())
+    broker.kill()
+    stored = dump(world)
+    (administrator,) = world.passwords(instance)
+    second = world.start()
+    second.platform.update(instance, {"service_id": ALL_IN_ONE.service_id, "parameters": {"storageGB": 64}})
+    assert second.platform.settle(instance).json()["state"] == "succeeded"
+    second.platform.bound(instance, ALL_IN_ONE.body())
+    second.platform.unbind(instance, binding, ALL_IN_ONE.plan_id, ALL_IN_ONE.service_id)
+    metrics = second.metrics()
+    second.stop()
+
+    credentials = answer.json()["credentials"]
+    told = {
+        "store": stored,
+        "store at the end": dump(world),
+        "logs": world.log.read_bytes(),
+        "metrics": metrics.encode(),
+        "ledger": json.dumps(world.azure.ledger()).encode(),
+        "state": json.dumps(world.azure.state()).encode(),
+        "deployments": deployments_of(world).encode(),
+    }
+    secrets = {
+        "administrator": administrator,
+        "binding": credentials["password"],
+        "uri": credentials["uri"],
+        "platform": world.password,
+        "sealing key": base64.b64encode(world.key).decode(),
+    }
+    found = [(name, place) for place, text in told.items() for name, secret in secrets.items() if holds(text, secret)]
+    assert found == []
+    # A parameter is a secret for all that the broker knows; Azure itself shows tags.
+    assert [place for place in ("store", "store at the end", "logs", "metrics") if holds(told[place], CANARY)] == []
+    assert holds(told["store"], instance), "the dump holds what is no secret"
+
+
+def holds(text: bytes, secret: str) -> bool:
+    raw = secret.encode()
+    return any(form in text for form in (raw, raw.hex().encode(), base64.b64encode(raw), json.dumps(secret).encode()))
