@@ -8,7 +8,7 @@ made without a record and nothing foreign is ever recorded as ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,95 +18,20 @@ from broker.azure import naming
 from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
 from broker.azure.resource_ids import portal_url
-from broker.data_planes import postgresql, secrets
-from broker.domain.instances import Configuration, ServiceInstance
+from broker.data_planes import postgresql
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, records
 from broker.provisioners.base import Cost, Next, Outcome, Work
 from broker.provisioners.deployment import Target, look, poll_delay, retry_delay, submit, waited
 from broker.provisioners.options import ProvisionerOptions
-from broker.provisioners.parameters import Known, effective, template_parameters
-from broker.provisioners.placement import Place, place_for
-from broker.provisioners.recipe import PlannedResource, Recipe
+from broker.provisioners.parameters import effective, template_parameters
+from broker.provisioners.placement import Place
+from broker.provisioners.recipe import Recipe
+from broker.provisioners.settling import Plan, asked_of, known_of, settled
 from broker.provisioners.verdicts import Impossible, from_azure, request_id
 
 log = structlog.get_logger(__name__)
-
-LOGIN_PREFIX = "osb"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything about a creation that is settled before Azure is asked to make anything."""
-
-    place: Place
-    generation: int
-    known: Known
-    parameters: dict[str, Any]
-    resources: tuple[PlannedResource, ...]
-
-    @property
-    def main(self) -> PlannedResource:
-        return self.resources[0]
-
-
-def asked_of(work: Work) -> Configuration:
-    """Return what the operation is to bring about."""
-    configuration = work.instance.asked or work.instance.applied
-    if configuration is None:
-        raise Impossible("Nothing is known of what was asked for.")
-    return configuration
-
-
-def known_of(
-    options: ProvisionerOptions,
-    record: JsonObject,
-    secret: JsonObject,
-    parent: ServiceInstance | None,
-    grown: Mapping[str, int] | None = None,
-) -> Known:
-    """Return what the broker adds to the parameters of an instance with this *record*."""
-    return Known(
-        names=record["names"],
-        location=record["location"],
-        tags=record["tags"],
-        egress_addresses=tuple(str(address) for address in options.egress_addresses),
-        secrets=secret,
-        parent=parent.record if parent else {},
-        grown=grown or {},
-    )
-
-
-def settled(
-    recipe: Recipe,
-    asked: Configuration,
-    instance: ServiceInstance,
-    options: ProvisionerOptions,
-    *,
-    generation: int,
-    parent: ServiceInstance | None,
-) -> Plan:
-    """
-    Settle names, place and parameters of one generation of an instance; draws a password if there is none.
-    Makes no call.
-
-    Raises:
-        Impossible: It can be seen beforehand that this cannot be made.
-    """
-    place = place_for(recipe, asked.parameters, instance, options, generation=generation, parent=parent)
-    identity = (options.broker_id, instance.platform, instance.instance_id, generation)
-    secret = {
-        # Azure never lets this name change, and a restored store has to find the same one again.
-        "administrator_login": secrets.generated_username(LOGIN_PREFIX, "\0".join(map(str, identity[:3]))),
-        "administrator_password": secrets.generated_password(),
-        **asked.secrets,
-    }
-    record = {"names": recipe.names(*identity), "location": place.location, "tags": naming.tags(*identity)}
-    known = known_of(options, record, secret, parent)
-    parameters = template_parameters(recipe, asked.parameters, known)
-    resources = recipe.planned(place.subscription, place.group, parameters)
-    return Plan(place, generation, known, parameters, resources)
 
 
 def ready(record: JsonObject) -> Next:

@@ -8,9 +8,9 @@ from broker.domain.catalog import ServicePlan
 from broker.domain.foresight import Foresee, Foresight
 from broker.domain.instances import ServiceInstance
 from broker.errors import InvalidParameters
-from broker.provisioners.creation import settled
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import Recipe
+from broker.provisioners.settling import settled
 from broker.provisioners.verdicts import Contradiction, Impossible
 
 _ARM_TEMPLATE = "arm_template"

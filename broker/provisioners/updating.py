@@ -16,11 +16,12 @@ from broker.azure.arm import Arm
 from broker.domain.operations import ExternalResource
 from broker.provisioners import records
 from broker.provisioners.base import Cost, Next, Work
-from broker.provisioners.creation import Creation, asked_of, ready
+from broker.provisioners.creation import Creation, ready
 from broker.provisioners.deployment import poll_delay, waited
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.parameters import effective
 from broker.provisioners.recipe import Recipe
+from broker.provisioners.settling import asked_of
 from broker.provisioners.verdicts import Impossible, from_azure, request_id
 
 
