@@ -15,7 +15,7 @@ from broker.domain.bindings import BindingState, ServiceBinding
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.decisions import AlreadyDone, Join, WaitFor
 from broker.domain.instance_rules import check_belongs
-from broker.domain.instances import ServiceInstance
+from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
 from broker.domain.requests import BindRequest, Caller, UnbindRequest
@@ -160,6 +160,9 @@ class Bindings:
                 retry_after=5,
             )
         if operation.status is OperationStatus.FAILED:
+            deletion = await self._decided(lambda: self._ended_by(request, operation), patience)
+            if deletion is not None:
+                raise ConcurrencyError(f"Service binding {shown(request.binding_id)}", str(deletion))
             raise OperationFailed(operation.description)
         caller = request.caller
         _, binding = await self._decided(
@@ -168,6 +171,18 @@ class Bindings:
         if binding is None or binding.key != operation.binding_key or binding.credentials is None:
             raise ConcurrencyError(f"Service binding {shown(request.binding_id)}", str(OperationKind.UNBIND))
         return replace(_bound(binding), created=not started.joined)
+
+    async def _ended_by(self, request: BindRequest, bind: Operation) -> OperationKind | None:
+        """Tell which deletion has ended *bind*, if one has: then it did not fail, it was overtaken."""
+        platform, instance_id = request.caller.platform, request.instance_id
+        async with self._db.transaction(read_only=True) as tx:
+            newest = await operations.last_of_binding(tx, platform, instance_id, request.binding_id)
+            if newest is not None and newest.id != bind.id and newest.kind is OperationKind.UNBIND:
+                return newest.kind
+            instance = await instances.get(tx, platform, instance_id)
+        if instance is None or instance.key != bind.instance_key or instance.state is InstanceState.DELETING:
+            return OperationKind.DEPROVISION
+        return None
 
     async def _read(
         self, platform: str, instance_id: str, binding_id: str
