@@ -129,7 +129,7 @@ async def test_a_binding_that_is_being_made_can_be_deleted(desk):
         await asyncio.sleep(0.01)
 
     deleting = asyncio.create_task(desk.unbind("i", "b"))
-    with pytest.raises(OperationFailed):
+    with pytest.raises(ConcurrencyError):
         await making
     desk.external.release("b")
 
