@@ -72,14 +72,13 @@ async def look_around(arm: Arm, settings: Settings, catalog: Catalog) -> list[Fi
 
 def scopes_of(catalog: Catalog, settings: Settings) -> list[Scope]:
     """Return where the plans would make resources, each place once."""
-    scopes: dict[tuple[str, str | None], Scope] = {}
+    scopes: dict[tuple[str, str | None, bool], Scope] = {}
     for offering, plan in _placed(catalog):
         placement = _placement(catalog, offering, plan)
         subscription = str(placement.get("subscription") or settings.azure_subscription_id)
         own = placement.get("group") == "own"
         group = None if own else placement.get("resource_group") or settings.azure_resource_group
-        scope = scopes.setdefault((subscription, group), Scope(subscription, group))
-        scope.own_groups |= own
+        scope = scopes.setdefault((subscription, group, own), Scope(subscription, group, own_groups=own))
         scope.makes_group |= bool(placement.get("create_group"))
         scope.types |= {each["type"]: each["api_version"] for each in plan.recipe.get("resources", ())}
     return list(scopes.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,10 +17,11 @@ class Interrupts:
     """
     While it is entered, SIGINT and SIGTERM cancel the part of the work that is being done, and nothing else.
 
-    One that arrives between two parts ends the next one before it begins.
+    One that arrives between two parts ends the next one before it begins. *told* is called at each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None]) -> None:
+        self._told = told
         self._part: asyncio.Task[Any] | None = None
         self._pending = False
 
@@ -54,6 +55,7 @@ class Interrupts:
 
     def _strike(self) -> None:
         self._pending = True
+        self._told()
         if self._part is not None:
             self._part.cancel()
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from broker.azure.arm import Arm
 from broker.azure.naming import BROKER_TAG, tags
-from broker.azure.resource_ids import parse
+from broker.azure.resource_ids import group_id, parse
 
 _LOOK_EVERY = timedelta(seconds=1)
 # Microsoft promises no time within which a new tag is found; minutes have been seen.
@@ -20,12 +20,18 @@ VANISHES_WITHIN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Looks for one broker's resources in the subscriptions that it may use; `api_versions` by resource type."""
+    """
+    Looks for one broker's resources in the subscriptions that it may use.
+
+    `api_versions` are by resource type in lower case. `groups` are resource groups (subscription and name) that the
+    broker may have made: a list of resources does not hold them.
+    """
 
     arm: Arm
     subscriptions: Sequence[str]
     broker_id: str
     api_versions: dict[str, str]
+    groups: Sequence[tuple[str, str]] = ()
 
     async def found(self) -> list[str]:
         """Return the ids of what carries the broker's tag and is really there."""
@@ -37,7 +43,13 @@ class Leftovers:
                 subscription, tag, client_request_id=_request_id()
             )
         ]
-        return [resource_id for resource_id in ids if await self._is_there(resource_id)]
+        groups = [
+            group_id(subscription, group)
+            for subscription, group in self.groups
+            if await self.arm.get_group(subscription, group, client_request_id=_request_id()) is not None
+        ]
+        resources = [resource_id for resource_id in ids if await self._is_there(resource_id)]
+        return [*groups, *resources]
 
     async def appeared(self, *, within: timedelta = APPEARS_WITHIN) -> list[str]:
         """Wait until something is found; an empty list when the time is over."""
@@ -63,6 +75,14 @@ class Leftovers:
             return True
         found = await self.arm.get_resource(resource_id, version, client_request_id=_request_id())
         return found is not None
+
+
+def delete_command(resource_id: str) -> str:
+    """Return the command line that deletes a resource or a resource group."""
+    _, _, subscription, _, group, *below = resource_id.split("/")
+    if below:
+        return f"az resource delete --ids {resource_id}"
+    return f"az group delete --subscription {subscription} --name {group}"
 
 
 def _request_id() -> str:

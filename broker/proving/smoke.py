@@ -19,7 +19,7 @@ import httpx
 
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure
-from broker.azure.naming import BROKER_TAG
+from broker.azure.naming import BROKER_TAG, external_name
 from broker.catalog.reader import read_catalog
 from broker.demo.platform import Plan, Platform, Refused
 from broker.demo.processes import ProcessFailed
@@ -30,8 +30,9 @@ from broker.metrics import Metrics
 from broker.proving import logins
 from broker.proving.findings import look_around, scopes_of
 from broker.proving.interrupts import Interrupts, answered
-from broker.proving.leftovers import Leftovers
+from broker.proving.leftovers import Leftovers, delete_command
 from broker.proving.trial_broker import TrialBroker
+from broker.provisioners.recipe import GROUP_RULE
 from broker.settings import Settings, process_environment
 from broker.shipped import shipped
 
@@ -43,6 +44,8 @@ INTERRUPTED = 130
 _DELETIONS = 2
 _ASK_AGAIN_AFTER = timedelta(seconds=2)
 _BUSY_FOR = timedelta(minutes=10)
+# A run orders each instance once; a generation more is made only after a creation that was begun afresh.
+_GENERATIONS = range(3)
 
 
 class WrongOrder(Exception):
@@ -146,7 +149,9 @@ async def smoke(settings: Settings, wanted: Order, *, keep_data_folder: bool) ->
     keep = keep_data_folder
     status = 1
     try:
-        with Interrupts() as interrupts:
+        with Interrupts(
+            lambda: _say("Stopping here; the answer to a request under way is awaited first.")
+        ) as interrupts:
             async with _parties(settings, wanted, folder) as run:
                 status = await run.play(interrupts)
                 keep |= status == 1 or run.left_behind
@@ -170,11 +175,26 @@ async def _parties(settings: Settings, wanted: Order, folder: Path) -> AsyncIter
         Platform("", PLATFORM, broker.workplace.password, namespace=ALIAS) as platform,
     ):
         subscriptions = list(dict.fromkeys(scope.subscription for scope in scopes))
-        leftovers = Leftovers(arm, subscriptions, settings.broker_id, versions)
+        leftovers = Leftovers(
+            arm, subscriptions, settings.broker_id, versions, groups=_groups_of_their_own(settings, wanted)
+        )
         try:
             yield _Run(settings, wanted, arm, broker, platform, leftovers)
         finally:
             await broker.stop()
+
+
+def _groups_of_their_own(settings: Settings, wanted: Order) -> list[tuple[str, str]]:
+    """Return the subscriptions and names of the groups that a plan would make for an instance of its own."""
+    return [
+        (
+            str(one.plan.recipe["placement"].get("subscription") or settings.azure_subscription_id),
+            external_name(GROUP_RULE, settings.broker_id, PLATFORM, one.instance_id, generation),
+        )
+        for one in wanted.all()
+        if one.plan.recipe["placement"]["group"] == "own"
+        for generation in _GENERATIONS
+    ]
 
 
 @dataclass
@@ -220,10 +240,16 @@ class _Run:
             if await interrupts.through(self._clean_up()):
                 self.left_behind = False
                 _say("Nothing is left in Azure.")
-                return
-            _say("Interrupted again: the deletion was stopped.")
+            else:
+                _say("Interrupted again: the deletion was stopped.")
         except FORESEEN as failure:
             _say(f"The deletion failed: {_told(failure)}")
+        finally:
+            # A fault that nobody foresaw must not hide it either.
+            if self.left_behind:
+                await self._tell_how_to_delete(interrupts)
+
+    async def _tell_how_to_delete(self, interrupts: Interrupts) -> None:
         tag = f"{BROKER_TAG}={self.settings.broker_id}"
         _say("What is left costs money until you delete it. It is what this lists, now and later:")
         _say(f'  az resource list --tag {tag} --query "[].id" --output tsv')
@@ -239,7 +265,7 @@ class _Run:
             f"Found at this moment: {len(found)}. A deployment that still runs may make more; look again later."
         )
         for resource_id in found:
-            _say(f"  az resource delete --ids {resource_id}")
+            _say(f"  {delete_command(resource_id)}")
 
     async def _clean_up(self) -> None:
         await self._broker_answers()
