@@ -1,6 +1,7 @@
 """A platform as a test needs it: real HTTP, and every answer checked for what holds of all answers."""
 
 import base64
+import contextlib
 import json
 import socket
 import ssl
@@ -243,20 +244,17 @@ def connect(url: httpx.URL) -> socket.socket:
 
 def send_raw(url: httpx.URL, data: bytes) -> RawAnswer:
     with connect(url) as connection:
-        try:
+        # Answered before everything was read: the answer is still there.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # answered before everything was read: the answer is still there
         return RawAnswer(read_all(connection))
 
 
 def read_all(connection: socket.socket) -> bytes:
     received = b""
-    try:
+    with contextlib.suppress(ConnectionResetError):
         while piece := connection.recv(65536):
             received += piece
-    except ConnectionResetError:
-        pass
     return received
 
 

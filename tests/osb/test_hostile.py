@@ -124,8 +124,9 @@ def test_enormous_numbers_are_served_or_refused(platform, number):
 
 
 TEXTS = [
-    "'; DROP TABLE service_instances; --", '" OR ""="', "$(reboot)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "../../etc/passwd",
-    "%s%s%n", "<script>alert(1)</script>", "[parameters('password')]", "[reference('x')]", "\\", "' || pg_sleep(5) || '", "%27",
+    "'; DROP TABLE service_instances; --", '" OR ""="', "$(reboot)", "`id`", "{{7*7}}", "${jndi:ldap://x}",
+    "../../etc/passwd", "%s%s%n", "<script>alert(1)</script>", "[parameters('password')]", "[reference('x')]", "\\",
+    "' || pg_sleep(5) || '", "%27",
 ]  # fmt: skip
 
 

@@ -74,7 +74,8 @@ def test_a_change_away_from_a_plan_that_forbids_it_is_422_and_says_why(platform,
             pytest.param({name: value}, 400, marks=pytest.mark.requirement("UPD-27"))
             for name, value in [
                 ("parameters", "text"), ("parameters", [1]), ("previous_values", "text"), ("previous_values", [1]),
-                ("context", "text"), ("context", 7), ("maintenance_info", "1.2.0"), ("maintenance_info", {"version": 7}),
+                ("context", "text"), ("context", 7), ("maintenance_info", "1.2.0"),
+                ("maintenance_info", {"version": 7}),
             ]
         ],
         *[

@@ -204,7 +204,8 @@ def test_an_empty_id_is_refused(platform, external, method, path, body):
 @pytest.mark.parametrize(
     "query",
     [
-        "accepts_incomplete=" + "x" * 8000, "accepts_incomplete=true&accepts_incomplete=false", "accepts_incomplete=%00",
+        "accepts_incomplete=" + "x" * 8000, "accepts_incomplete=true&accepts_incomplete=false",
+        "accepts_incomplete=%00",
         "accepts_incomplete=%ff", "accepts_incomplete", "=", "&&&", "service_id=%00&plan_id=%ff", "a[]=1&a[x]=2", "%",
         "operation=" + "y" * 8000, ";" * 100, "service_id=a&service_id=b&plan_id=c",
     ],
