@@ -15,7 +15,7 @@ from broker.azure.resource_ids import group_id, parse
 _LOOK_EVERY = timedelta(seconds=1)
 # Microsoft promises no time within which a new tag is found; minutes have been seen.
 APPEARS_WITHIN = timedelta(minutes=5)
-VANISHES_WITHIN = timedelta(minutes=5)
+VANISHES_WITHIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)

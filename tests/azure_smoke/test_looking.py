@@ -1,0 +1,155 @@
+"""What `osb azure check` and the smoke test's last look make of Azure's answers, against a scripted Azure."""
+
+from datetime import timedelta
+
+import pytest
+
+from broker.catalog.reader import read_catalog
+from broker.proving.azure_settings import handed_on, read_azure_settings
+from broker.proving.findings import look_around
+from broker.proving.leftovers import Leftovers, delete_command
+from broker.shipped import shipped
+from tests.azure.stand_in import StandIn, arm_over
+
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+ROOT = f"/subscriptions/{SUBSCRIPTION}"
+GROUP = f"{ROOT}/resourceGroups/services"
+POSTGRES = "Microsoft.DBforPostgreSQL"
+SERVER = f"{GROUP}/providers/{POSTGRES}/flexibleServers/pg-one"
+SHORT = timedelta(milliseconds=50)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def azure():
+    """An Azure in which nothing is missing."""
+    scripted = StandIn()
+    scripted.will_answer("GET", f"{ROOT}/locations", 200, {"value": [{"name": "westeurope"}]})
+    scripted.will_answer(
+        "GET",
+        f"{ROOT}/providers/{POSTGRES}",
+        200,
+        {
+            "registrationState": "Registered",
+            "resourceTypes": [{"resourceType": "flexibleServers", "apiVersions": ["2026-10-01"]}],
+        },
+    )
+    scripted.will_answer("GET", GROUP, 200, {"name": "services"})
+    scripted.will_answer(
+        "GET",
+        f"{GROUP}/providers/Microsoft.Authorization/permissions",
+        200,
+        {"value": [{"actions": ["*"], "notActions": []}]},
+    )
+    return scripted
+
+
+@pytest.fixture
+async def arm(anyio_backend, azure, tmp_path):
+    async with arm_over(azure, tmp_path / "token") as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(monkeypatch, tmp_path):
+    for name, value in {
+        "AZURE_AUTHENTICATION": "client-secret",
+        "AZURE_TENANT_ID": "a-tenant",
+        "AZURE_CLIENT_ID": "an-application",
+        "AZURE_CLIENT_SECRET": "made up here",
+        "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+        "AZURE_RESOURCE_GROUP": "services",
+        "AZURE_LOCATION": "westeurope",
+        "EGRESS_ADDRESSES": "192.0.2.1,192.0.2.2",
+    }.items():
+        monkeypatch.setenv(f"BROKER_{name}", value)
+    return read_azure_settings
+
+
+async def found(arm, settings):
+    return await look_around(arm, settings(), read_catalog(shipped("catalog")))
+
+
+async def test_nothing_is_missing_where_nothing_is(arm, settings):
+    states = {str(finding) for finding in await found(arm, settings) if finding.state != "ok"}
+
+    assert states == set()
+
+
+async def test_an_api_version_that_this_azure_does_not_have_is_missing(arm, azure, settings):
+    azure._replies.pop(("GET", f"{ROOT}/providers/{POSTGRES}".lower()))
+    azure.will_answer(
+        "GET",
+        f"{ROOT}/providers/{POSTGRES}",
+        200,
+        {
+            "registrationState": "Registered",
+            "resourceTypes": [{"resourceType": "flexibleServers", "apiVersions": ["2022-12-01"]}],
+        },
+    )
+
+    [missing] = [finding for finding in await found(arm, settings) if finding.state == "missing"]
+
+    assert missing.subject == f"type {POSTGRES}/flexibleServers"
+    assert "2022-12-01" in missing.advice
+
+
+async def test_what_the_identity_may_not_read_is_unsure_and_not_missing(arm, azure, settings):
+    refused = {"error": {"code": "AuthorizationFailed", "message": "No."}}
+    for path in (f"{ROOT}/locations", f"{ROOT}/providers/{POSTGRES}"):
+        azure._replies.pop(("GET", path.lower()))
+        azure.will_answer("GET", path, 403, refused)
+
+    states = [finding.state for finding in await found(arm, settings)]
+
+    assert states.count("unsure") == 2
+    assert "missing" not in states
+
+
+async def test_a_firewall_that_lets_nobody_in_is_told(arm, settings, monkeypatch):
+    monkeypatch.delenv("BROKER_EGRESS_ADDRESSES")
+
+    [unsure] = [finding for finding in await found(arm, settings) if finding.state == "unsure"]
+
+    assert "BROKER_EGRESS_ADDRESSES" in unsure.advice
+
+
+async def test_another_broker_gets_the_settings_about_azure_and_its_secret_only_as_a_file(settings):
+    environment = handed_on(settings())
+
+    assert environment.secrets == {"BROKER_AZURE_CLIENT_SECRET_FILE": "made up here"}
+    assert environment.variables["BROKER_EGRESS_ADDRESSES"] == "192.0.2.1,192.0.2.2"
+    assert environment.variables["BROKER_AZURE_POLL_INTERVAL"] == "5000ms"
+    assert "made up here" not in str(environment.variables)
+    assert {name.split("_")[1] for name in environment.variables} <= {"AZURE", "EGRESS"}
+
+
+async def test_a_resource_with_the_brokers_tag_is_left_until_azure_says_that_it_is_gone(arm, azure):
+    listed = {"id": SERVER, "tags": {"osb-broker-id": "smoke-1"}}
+    azure.will_answer("GET", f"{ROOT}/resources", 200, {"value": [listed]})
+    azure.will_answer("GET", SERVER, 200, {"id": SERVER})
+    leftovers = Leftovers(
+        arm, [SUBSCRIPTION], "smoke-1", {f"{POSTGRES}/flexibleServers".lower(): "2026-10-01"}
+    )
+
+    before = await leftovers.vanished(within=SHORT)
+    azure._replies.pop(("GET", SERVER.lower()))
+    after = await leftovers.vanished(within=SHORT)
+
+    assert before == [SERVER]
+    assert after == [], "the list lags behind, the resource itself is asked"
+    assert azure.asked[0].query["$filter"] == "tagName eq 'osb-broker-id' and tagValue eq 'smoke-1'"
+
+
+async def test_a_resource_group_of_the_brokers_own_is_found_though_no_list_holds_it(arm, azure):
+    azure.will_answer("GET", f"{ROOT}/resources", 200, {"value": []})
+    leftovers = Leftovers(
+        arm, [SUBSCRIPTION], "smoke-1", {}, groups=[(SUBSCRIPTION, "services"), (SUBSCRIPTION, "gone")]
+    )
+
+    [group] = await leftovers.found()
+
+    assert group == GROUP
+    assert delete_command(group) == f"az group delete --subscription {SUBSCRIPTION} --name services"
+    assert delete_command(SERVER) == f"az resource delete --ids {SERVER}"
