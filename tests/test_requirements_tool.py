@@ -76,3 +76,15 @@ def test_a_draw_is_the_same_for_the_same_seed_and_takes_only_binding_levels(tool
     assert drawn == tool.draw(known, 20, "abc") != tool.draw(known, 20, "abd")
     assert len(drawn) == 20
     assert {requirement.level for requirement in drawn} <= {"MUST", "HARD"}
+
+
+def test_the_conformance_page_lists_the_duties_as_they_are_held_now(tool, capsys):
+    page = (TOP / "docs" / "conformance.md").read_text(encoding="utf-8")
+
+    assert tool.main(["--markdown"]) == 0
+
+    assert page.endswith(" -->\n\n" + capsys.readouterr().out), "write it anew: tools/requirements --markdown"
+
+
+def test_no_duty_is_uncovered(tool):
+    assert tool.main([]) == 0
