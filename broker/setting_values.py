@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import json
 import re
+import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -202,6 +203,17 @@ def _readable(value: Path) -> Path:
 
 
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
+def _certificates(value: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except ssl.SSLError:
+        raise ValueError(f"{value} holds no certificates in PEM form") from None
+    return value
+
+
+CertificatesFile = Annotated[ReadableFile, AfterValidator(_certificates)]
 
 
 def _folder(value: Path) -> Path:

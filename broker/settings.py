@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from broker.setting_values import (
     Addresses,
+    CertificatesFile,
     DatabaseUrl,
     Duration,
     Folder,
@@ -121,7 +122,7 @@ class Settings(DatabaseSettings):
     )
     azure_scope: str | None = Field(default=None, description="Token scope of a custom cloud.")
     azure_authority: HttpsUrl | None = Field(default=None, description="Login authority of a custom cloud.")
-    azure_ca_file: ReadableFile | None = Field(
+    azure_ca_file: CertificatesFile | None = Field(
         default=None,
         description="Certificates (PEM) trusted for Azure Resource Manager besides the system's.",
     )
@@ -152,7 +153,7 @@ class Settings(DatabaseSettings):
         default=timedelta(seconds=5),
         description="How long to wait before looking at Azure's long work again.",
     )
-    data_plane_ca_file: ReadableFile | None = Field(
+    data_plane_ca_file: CertificatesFile | None = Field(
         default=None, description="Certificates (PEM) trusted for database servers instead of the system's."
     )
     egress_addresses: Addresses = Field(

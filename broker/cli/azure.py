@@ -28,10 +28,12 @@ def check(
     anything is missing.
     """
     from broker.cli.failures import told_in_one_line
+    from broker.logs import configure_logs
     from broker.proving.azure_settings import read_azure_settings
     from broker.proving.findings import looked_around
 
     settings = read_azure_settings()
+    configure_logs("error", "text")
     with told_in_one_line():
         found = asyncio.run(looked_around(settings))
     missing = [finding for finding in found if finding.state == "missing"]
@@ -64,11 +66,13 @@ def smoke(
     is left behind. Exit status 0 only if all was seen; 130 after Ctrl-C.
     """
     from broker.cli.failures import told_in_one_line
+    from broker.logs import configure_logs
     from broker.proving import smoke as smoking
     from broker.proving.azure_settings import read_azure_settings
 
     broker_id = smoking.drawn_broker_id()
     settings = read_azure_settings(broker_id=broker_id)
+    configure_logs("error", "text")
     with told_in_one_line():
         try:
             order = smoking.order(settings, plan, parameters)

@@ -12,12 +12,15 @@ def told_in_one_line() -> Iterator[None]:
     from broker.catalog.faults import CatalogRefused
     from broker.demo.processes import ProcessFailed
     from broker.errors import StoreUnavailable
+    from broker.settings import PREFIX
     from broker.store.errors import DatabaseInUse, SchemaOutdated, UnsupportedDatabase
 
     try:
         yield
+    except AzureSettingsError as wrong:
+        print(f"{PREFIX}{wrong.setting.upper()}{str(wrong).removeprefix(wrong.setting)}", file=sys.stderr)
+        sys.exit(1)
     except (
-        AzureSettingsError,
         CatalogRefused,
         DatabaseInUse,
         ProcessFailed,

@@ -278,6 +278,7 @@ def test_nothing_is_ordered_when_something_is_missing(smoke, azure, environment)
         ([PLAN, "--yes", "--parameters", "{"], "--parameters is no JSON"),
         ([PLAN, "--yes", "--parameters", '{"storageGB": "much"}'], "storageGB"),
         ([PLAN], "Go on?"),
+        ([PLAN, "--yes", "--parameters", "[]"], "has to be a JSON object"),
     ],
 )
 def test_a_wrong_or_unconfirmed_order_starts_nothing(smoke, arguments, words):
@@ -332,3 +333,20 @@ def test_check_says_what_is_wrong_without_a_trace(environment, setting, value, w
     assert found.returncode == 1, found.stdout + found.stderr
     assert words in found.stdout
     assert "Traceback" not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"BROKER_AZURE_CA_FILE": __file__}, "BROKER_AZURE_CA_FILE: "),
+        ({"BROKER_AZURE_AUTHENTICATION": "workload-identity"}, "BROKER_AZURE_TENANT_ID: "),
+    ],
+)
+def test_check_names_the_setting_that_is_wrong(environment, settings, words):
+    environment |= settings
+
+    found = checked(environment)
+
+    assert found.returncode in {1, 2}
+    assert found.stderr.startswith(words), found.stderr
+    assert len(found.stderr.splitlines()) == 1
