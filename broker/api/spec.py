@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_TEXT = {"type": "string", "minLength": 1}
+_TEXT = {"type": "string", "minLength": 1, "pattern": r"\S"}
 _OBJECT = {"type": ["object", "null"]}
 _MAINTENANCE = {"type": ["object", "null"], "properties": {"version": {"type": ["string", "null"]}}}
 
@@ -14,7 +14,12 @@ def _query(name: str, schema: dict[str, Any] | None = None, *, required: bool = 
 
 
 def _path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {**_TEXT, "maxLength": 255}}
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
 
 
 _INSTANCE = [_path("instance_id")]

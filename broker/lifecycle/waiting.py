@@ -17,6 +17,9 @@ from broker.store.errors import Duplicate
 
 T = TypeVar("T")
 
+_ENDED_IS_READ_WITHIN = timedelta(seconds=5)
+_LOOK_AGAIN = timedelta(milliseconds=250)
+
 
 class Patience:
     """How much of a request's waiting time is left, by this process's steady clock."""
@@ -43,19 +46,17 @@ async def ended(db: Database, operation_id: UUID, *, patience: Patience) -> Oper
     a quarter of a second. A database that is away for a moment is waited for too.
     """
     with db.wakeups.finished(operation_id) as announced:
-        while True:
-            try:
-                async with db.transaction(read_only=True) as tx:
-                    operation = await operations.get(tx, operation_id)
-            except StoreUnavailable:
-                operation = None
-                if patience.over:
-                    raise
-            if operation is not None and operation.finished:
-                return operation
-            if patience.over:
-                return None
-            await announced.wait(patience.left)
+        # The first look costs one small query, and is the only one if the end came before the subscription.
+        if not await announced.wait(timedelta(0)) and not await announced.wait(patience.left):
+            return None
+        return await patiently(
+            lambda: _read(db, operation_id), patience=Patience(_ENDED_IS_READ_WITHIN), look_again=_LOOK_AGAIN
+        )
+
+
+async def _read(db: Database, operation_id: UUID) -> Operation | None:
+    async with db.transaction(read_only=True) as tx:
+        return await operations.get(tx, operation_id)
 
 
 async def patiently(ask: Callable[[], Awaitable[T]], *, patience: Patience, look_again: timedelta) -> T:
