@@ -16,6 +16,7 @@ STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 POOL_TIMEOUT_S = 5.0
+READING_POOL_TIMEOUT_S = 2.0
 
 
 class Server:
@@ -79,7 +80,7 @@ class Server:
             kwargs={"autocommit": True, "prepare_threshold": None if self.pooled else 0},
             min_size=1,
             max_size=size,
-            timeout=POOL_TIMEOUT_S,
+            timeout=READING_POOL_TIMEOUT_S,
             open=False,
             name="broker-reads",
         )

@@ -27,7 +27,8 @@ CHANNEL = "azure_service_broker"
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', :payload)")
 _ENDED = PlainQuery("SELECT finished_at IS NOT NULL FROM operations WHERE id = %s")
 _WORK = "work"
-_RECONNECT_AFTER = 1.0
+_RECONNECT_AFTER_S = 0.5
+_RECONNECT_AFTER_AT_MOST_S = 10.0
 
 
 class Wakeups:
@@ -139,11 +140,13 @@ class Wakeups:
             event.set()
 
     async def _listen(self, conninfo: str) -> None:
+        pause = _RECONNECT_AFTER_S
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self.listening.set()
+                    pause = _RECONNECT_AFTER_S
                     # What was notified while nobody listened is lost: look once.
                     self.wake()
                     for events in self._awaited.values():
@@ -156,7 +159,8 @@ class Wakeups:
                 log.warning(
                     "The connection for wake-ups was lost; it is made again.", fault=type(fault).__name__
                 )
-            await asyncio.sleep(_RECONNECT_AFTER)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _RECONNECT_AFTER_AT_MOST_S)
 
     def _received(self, payload: str) -> None:
         if payload == _WORK:
