@@ -31,14 +31,23 @@ class Thing:
     generation: int
 
 
+@dataclass(frozen=True)
+class Login:
+    """What exists outside for one binding."""
+
+    instance_key: UUID
+    binding_id: str
+    password: str
+
+
 @dataclass
 class External:
     """The books, and what the test wants to happen next; safe to use from any thread."""
 
     things: dict[str, Thing] = field(default_factory=dict)
     """By external name: broker's instance key and generation."""
-    logins: dict[UUID, tuple[UUID, str]] = field(default_factory=dict)
-    """Binding key to instance key and password."""
+    logins: dict[UUID, "Login"] = field(default_factory=dict)
+    """What opens the door, by binding key."""
     creations: Counter = field(default_factory=Counter)
     """How often something was made, by instance id or binding id."""
     updates: Counter = field(default_factory=Counter)
@@ -90,7 +99,11 @@ class External:
 
     def passwords(self) -> set[str]:
         """Every password that works."""
-        return {password for _, password in list(self.logins.values())}
+        return {login.password for login in list(self.logins.values())}
+
+    def logins_of(self, binding_id: str) -> list["Login"]:
+        """What was handed out for a binding id and still works."""
+        return [login for login in list(self.logins.values()) if login.binding_id == binding_id]
 
 
 class ExternalProvisioner:
@@ -149,11 +162,6 @@ class ExternalProvisioner:
         with self._external._lock:
             for name in gone:
                 self._external.things.pop(name, None)
-            for key in [
-                key for key, (owner, _) in self._external.logins.items() if owner == work.instance.key
-            ]:
-                if not self._external.living(work.instance.instance_id, work.instance.platform):
-                    self._external.logins.pop(key)
         return Next(Outcome.DONE, description="gone", gone=gone)
 
     async def bind(self, work: Work) -> Next:
@@ -171,7 +179,7 @@ class ExternalProvisioner:
                 return Next(Outcome.FAILED, description="There is nothing to log in to.")
             if binding.key not in self._external.logins:
                 self._external.creations[binding.binding_id] += 1
-            self._external.logins[binding.key] = (work.instance.key, password)
+            self._external.logins[binding.key] = Login(work.instance.key, binding.binding_id, password)
         return Next(
             Outcome.DONE,
             record={"login": str(binding.key)},

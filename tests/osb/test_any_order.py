@@ -59,5 +59,6 @@ def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(platform, ext
     refused(deleted, 410)
     assert external.living(instance_id) == []
     assert not handed_out & external.passwords()
+    assert [login for binding_id in bindings for login in external.logins_of(binding_id)] == []
     for binding_id in bindings:
         refused(platform.unbind(instance_id, binding_id), 410)

@@ -77,7 +77,7 @@ def test_an_unbind_during_the_bind_ends_with_nothing_left(platform, external):
     assert settled.status_code in {404, 410} or settled.json()["state"] in {"succeeded", "failed"}
     assert platform.fetch(instance_id, binding_id).status_code == 404
     refused(platform.unbind(instance_id, binding_id), 410)
-    assert not [key for key, (_, _) in external.logins.items() if external.creations[binding_id] > 1]
+    assert external.logins_of(binding_id) == []
 
 
 @pytest.mark.requirement("UNB-10")
