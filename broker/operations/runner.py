@@ -29,6 +29,8 @@ from broker.store.pruning import prune
 log = structlog.get_logger(__name__)
 
 _BLOCKED_FOR = timedelta(seconds=10)
+# One answer is not to stop everybody for hours: whoever asks too early then is told again.
+_BLOCKED_AT_MOST = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -321,7 +323,7 @@ class Runner:
                 halfway=lambda: self._failpoints.reached(Failpoints.IN_SAVE, claim.operation),
             )
             if isinstance(step, Trouble) and step.blocks_everybody and claim.operation.subscription:
-                blocked_for = step.retry_after or _BLOCKED_FOR
+                blocked_for = min(step.retry_after or _BLOCKED_FOR, _BLOCKED_AT_MOST)
                 await budgets.block(tx, claim.operation.subscription, until=tx.now + blocked_for)
         self._failpoints.reached(Failpoints.SAVED, claim.operation)
         self._told(claim, changes)

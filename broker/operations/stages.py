@@ -338,9 +338,9 @@ def _says_more(step: Next) -> bool:
 
 
 def _until(claim: Claim, delay: timedelta, undo_grace: timedelta) -> timedelta:
-    """Cut a delay so that the stage's end is noticed when it comes."""
+    """Cut a delay so that the stage's end is noticed when it comes, or at once when it has come already."""
     left = ends_at(claim.operation, undo_grace=undo_grace) - claim.now
-    return min(delay, left) if left > timedelta(0) else delay
+    return min(delay, max(left, timedelta(0)))
 
 
 def _after_failure(operation: Operation, said: str) -> str:

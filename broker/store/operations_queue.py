@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Row, and_, func, or_, select, tuple_, update
 
 from broker.domain.bindings import ServiceBinding
@@ -16,14 +17,17 @@ from broker.domain.operations import ExternalResource, Operation, OperationStatu
 from broker.store import bindings, instances, operations, resources
 from broker.store.budgets import Budgets, CallCost
 from broker.store.database import Database, Transaction
-from broker.store.errors import ClaimLost
+from broker.store.errors import ClaimLost, SealBroken
 from broker.store.tables import operations as table
 from broker.store.tables import service_instances
+
+log = structlog.get_logger(__name__)
 
 FIRST_COST = CallCost(reads=2, writes=1)
 """What a step may cost that nobody has spoken about yet."""
 _RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
 _DOUBLED_AT_MOST = 4
+_TRY_TO_OPEN_AGAIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -350,10 +354,17 @@ async def _paid(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     budgets = await Budgets.locked(tx, _spenders((row.subscription, costs[row.number]) for row in rows))
     taken = []
     for row in rows:
+        left = row.deadline_at - tx.now
+        if left <= timedelta(0) and row.stage != Stage.UNDOING.value:
+            # It is only taken to be ended or undone, which is noted without a call.
+            taken.append(row)
+            continue
         wait = budgets.debit(row.subscription, costs[row.number])
         if wait > timedelta(0):
+            # However little Azure lets through, the deadline is noticed when it comes.
+            put_off = min(wait, left) if left > timedelta(0) else wait
             await tx.execute(
-                update(table).where(table.c.number == row.number).values(due_at=tx.now + wait, owner=None)
+                update(table).where(table.c.number == row.number).values(due_at=tx.now + put_off, owner=None)
             )
         else:
             taken.append(row)
@@ -366,8 +377,19 @@ def _spenders(costs: Iterable[tuple[str | None, CallCost]]) -> set[str]:
 
 
 async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[Claim]:
+    """Load what the operations work on; one whose values do not open is put off and holds up no other."""
     if not rows:
         return []
+    try:
+        return await _opened(tx, rows, owner)
+    except SealBroken as fault:
+        if len(rows) > 1:
+            return [claim for row in rows for claim in await _loaded(tx, [row], owner)]
+        await _unopened(tx, rows[0], fault)
+        return []
+
+
+async def _opened(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[Claim]:
     homes = await instances.by_keys(tx, {row.instance_key for row in rows})
     parents = await instances.by_keys(
         tx, {home.parent_key for home in homes.values() if home.parent_key is not None}
@@ -413,6 +435,30 @@ async def _resources_of(tx: Transaction, operation: Operation) -> list[ExternalR
     if operation.binding_key is not None:
         return await resources.of_binding(tx, operation.binding_key)
     return await resources.of_instance(tx, operation.instance_key)
+
+
+async def _unopened(tx: Transaction, row: Row[Any], fault: SealBroken) -> None:
+    log.error(
+        "An operation is put off: what it works on cannot be opened.",
+        operation=str(row.id),
+        instance=row.instance_id,
+        binding=row.binding_id,
+        reason=str(fault),
+    )
+    await tx.execute(
+        update(table)
+        .where(table.c.number == row.number)
+        .values(
+            description=(
+                "Its stored values cannot be opened with the keys at hand; it goes on once an operator has put "
+                f"the right key back. The log tells more under operation {row.id}."
+            ),
+            last_error=str(fault),
+            owner=None,
+            claims=row.claims,
+            due_at=tx.now + _TRY_TO_OPEN_AGAIN,
+        )
+    )
 
 
 async def _abandoned(tx: Transaction, row: Row[Any]) -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from broker.domain.operations import OperationStatus
 from broker.operations import stages
@@ -12,6 +13,7 @@ from broker.store import instances, operations, operations_queue
 from broker.store.database import Database
 from broker.store.errors import ClaimLost, Duplicate
 from broker.store.sealing import KeyRing
+from broker.store.tables import service_instances
 from tests.operations.engine import a_runner, accept, ended, until
 from tests.operations.imagined import Imagined, World
 from tests.store.nouns import an_instance, an_operation
@@ -254,3 +256,30 @@ async def test_what_waits_is_a_row_and_starts_on_time(database: Database, at_wor
     await until(polled)
     world.unsay("hold-create")
     await ended(database, accepted, within=5)
+
+
+async def test_a_value_that_does_not_open_holds_up_its_own_operation_alone(
+    database: Database, at_work, world: World
+):
+    broken, whole = an_instance(), an_instance()
+    async with database.transaction() as tx:
+        await instances.add(tx, broken)
+        whose = service_instances.c.key == broken.key
+        sealed = (await tx.execute(select(service_instances.c.asked_sealed).where(whose))).scalar_one()
+        await tx.execute(
+            update(service_instances).where(whose).values(asked_sealed=sealed[:-1] + bytes([sealed[-1] ^ 1]))
+        )
+        held_up = an_operation(broken, created_at=tx.now, due_at=tx.now)
+        await operations.add(tx, held_up)
+
+    other = await ended(database, await accept(database, an_operation(whole), instance=whole))
+    async with database.transaction() as tx:
+        then = await operations.get(tx, held_up.id)
+        await tx.execute(update(service_instances).where(whose).values(asked_sealed=sealed))
+        await operations.save_request(tx, replace(then, due_at=tx.now))
+
+    assert other.status is OperationStatus.SUCCEEDED
+    assert then.status is OperationStatus.IN_PROGRESS
+    assert "cannot be opened" in then.description
+    assert (then.owner, then.claims) == (None, 0)
+    assert (await ended(database, held_up)).status is OperationStatus.SUCCEEDED

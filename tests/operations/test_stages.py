@@ -7,8 +7,12 @@ import pytest
 from broker.domain.bindings import BindingState
 from broker.domain.instances import Configuration, InstanceState
 from broker.domain.operations import OperationKind, OperationStatus, Stage
-from broker.store import bindings, instances, operations, resources
+from broker.operations import stages
+from broker.operations.retrying import Trouble
+from broker.provisioners.base import StepFailed
+from broker.store import bindings, budgets, instances, operations, resources
 from broker.store.database import Database
+from broker.store.operations_queue import Claim
 from tests.operations.engine import a_runner, accept, ended, until
 from tests.operations.imagined import Imagined, World
 from tests.store.nouns import a_binding, an_instance, an_operation
@@ -376,3 +380,57 @@ async def test_an_exception_nobody_foresaw_stays_within_its_operation(
     assert update.status is OperationStatus.SUCCEEDED
     assert "secret" not in broken.description + broken.last_error
     assert (await ended(database, accepted)).status is OperationStatus.SUCCEEDED
+
+
+async def test_an_operation_whose_time_is_over_ends_however_little_azure_lets_through(
+    database: Database, at_work, world: World
+):
+    doomed = an_instance(**READY, subscription="poor")
+    async with database.transaction() as tx:
+        await budgets.block(tx, "poor", until=tx.now + timedelta(hours=1))
+        deadline = tx.now + timedelta(seconds=0.5)
+
+    accepted = await accept(
+        database,
+        an_operation(doomed, OperationKind.DEPROVISION, deadline_at=deadline, subscription="poor"),
+        instance=doomed,
+    )
+    operation = await ended(database, accepted, within=10)
+
+    assert operation.status is OperationStatus.FAILED
+    assert "did not end within" in operation.description
+    assert world.calls == []
+
+
+async def test_one_answer_of_azure_s_does_not_stop_everybody_for_hours(database: Database, world: World):
+    class Throttled(Imagined):
+        async def create(self, work):
+            raise StepFailed(
+                "Too many.", retryable=True, retry_after=timedelta(days=300_000), blocks_everybody=True
+            )
+
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered, subscription="poor"), instance=ordered)
+
+    async def told():
+        async with database.transaction(read_only=True) as tx:
+            return (await operations.get(tx, accepted.id)).errors == 1
+
+    async with a_runner(database, Throttled(world)):
+        await until(told)
+    async with database.transaction() as tx:
+        left = await budgets.Budgets.locked(tx, {"poor"})
+        wait = left.debit("poor", budgets.CallCost(reads=1))
+
+    assert timedelta(minutes=1) < wait <= timedelta(minutes=5)
+
+
+def test_a_trouble_after_the_deadline_is_not_waited_for():
+    ordered = an_instance()
+    operation = an_operation(ordered, stage=Stage.WORKING)
+    late = Claim(operation, ordered, now=operation.deadline_at + timedelta(seconds=1))
+    trouble = Trouble("Too many.", retryable=True, retry_after=timedelta(hours=1))
+
+    changes = stages.advance(late, trouble, undo_grace=timedelta(0), spread=0.5)
+
+    assert changes.delay == timedelta(0)
