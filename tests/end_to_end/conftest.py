@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.end_to_end.world import Lasting, World, an_instance_that_lasts
+from tests.end_to_end.lasting import Lasting, an_instance_that_lasts
+from tests.end_to_end.world import World
 from tests.postgresql import dsn_of
 
 

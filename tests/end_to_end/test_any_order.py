@@ -3,11 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.end_to_end.world import ALL_IN_ONE, DATABASE, SHARED_SERVER, an_id, connect, works
-from tests.osb.platform import at_once
+from tests.end_to_end.logins import connect, works
+from tests.end_to_end.orders import ALL_IN_ONE, DATABASE, SHARED_SERVER
+from tests.osb.platform import an_id, at_once
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +66,8 @@ def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(world):
             deadline=None,
             derandomize=True,
             database=None,
+            # A smaller example would take minutes to find, in real time.
+            phases=[Phase.generate],
             suppress_health_check=[HealthCheck.too_slow],
         )
         @given(history=st.lists(requests, min_size=4, max_size=8))

@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.end_to_end.world import ALL_IN_ONE, At, an_id, through_death, wait_until, works
+from tests.end_to_end.a_broker_process import At
+from tests.end_to_end.logins import works
+from tests.end_to_end.orders import ALL_IN_ONE
+from tests.end_to_end.world import through_death
+from tests.osb.platform import an_id
+from tests.simulated import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +24,7 @@ pytestmark = pytest.mark.slow
         (At("after step", "provision", "database"), At("after step", "deprovision", "history")),
         (At("in save", "provision", "database"), At("in save", "deprovision", "history")),
     ],
-    ids=lambda dies: str(dies),
+    ids=str,
 )
 def test_an_instance_is_made_once_and_goes_wholly_wherever_the_broker_dies(world, dies, dies_again):
     instance = an_id()

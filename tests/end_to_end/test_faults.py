@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.end_to_end.world import ALL_IN_ONE, an_id, wait_until
+from tests.end_to_end.orders import ALL_IN_ONE
+from tests.osb.platform import an_id
+from tests.simulated import wait_until
 
 pytestmark = pytest.mark.slow
 VERSION = "2026-10-01"
@@ -121,7 +123,9 @@ def test_a_deletion_that_azure_refuses_for_a_while_ends_all_the_same(sqlite_worl
         settled = platform.settle(instance)
 
     assert settled.status_code == 410
-    assert {call["code"] for call in world.calls("DELETE", "/flexibleServers/")} >= {"AnotherOperationInProgress"}
+    assert {call["code"] for call in world.calls("DELETE", "/flexibleServers/")} >= {
+        "AnotherOperationInProgress"
+    }
     assert world.resources() == []
 
 

@@ -3,7 +3,9 @@
 import pytest
 
 from broker.azure.naming import NameRule, external_name, tags
-from tests.end_to_end.world import ALL_IN_ONE, BROKER_ID, PLATFORM, an_id
+from tests.end_to_end.orders import ALL_IN_ONE
+from tests.end_to_end.world import BROKER_ID, PLATFORM
+from tests.osb.platform import an_id
 
 pytestmark = pytest.mark.slow
 VERSION = "2026-10-01"
@@ -13,7 +15,9 @@ def test_a_foreign_server_of_the_same_name_is_untouched_and_the_order_fails(worl
     instance = an_id()
     name = external_name(NameRule("pg-", 40), BROKER_ID, PLATFORM, instance, 0)
     path = world.server_path(name)
-    world.azure.plant(id=path, location="westeurope", tags={"owner": "somebody"}, properties={"version": "16"})
+    world.azure.plant(
+        id=path, location="westeurope", tags={"owner": "somebody"}, properties={"version": "16"}
+    )
     before = world.azure.call("GET", path, version=VERSION).json()
 
     with world.serving() as platform:

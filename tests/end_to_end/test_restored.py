@@ -4,7 +4,10 @@ import shutil
 
 import pytest
 
-from tests.end_to_end.world import ALL_IN_ONE, At, an_id, works
+from tests.end_to_end.a_broker_process import At
+from tests.end_to_end.logins import works
+from tests.end_to_end.orders import ALL_IN_ONE
+from tests.osb.platform import an_id
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.end_to_end.world import ALL_IN_ONE, an_id
+from tests.end_to_end.orders import ALL_IN_ONE
+from tests.osb.platform import an_id
 
 pytestmark = pytest.mark.slow
 CANARY = "a-canary-in-the-parameters"
@@ -23,7 +24,9 @@ def dump(world) -> bytes:
     with psycopg.connect(world.database_url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         for (table,) in tables:
-            lines += connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))).fetchall()
+            lines += connection.execute(
+                sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
+            ).fetchall()
     return "\n".join(row for (row,) in lines).encode()
 
 
@@ -69,13 +72,22 @@ def test_no_secret_is_in_the_store_the_logs_the_metrics_or_azures_history(world)
         "platform": world.password,
         "sealing key": base64.b64encode(world.key).decode(),
     }
-    found = [(name, place) for place, text in told.items() for name, secret in secrets.items() if holds(text, secret)]
+    found = [
+        (name, place)
+        for place, text in told.items()
+        for name, secret in secrets.items()
+        if holds(text, secret)
+    ]
     assert found == []
     # A parameter is a secret for all that the broker knows; Azure itself shows tags.
-    assert [place for place in ("store", "store at the end", "logs", "metrics") if holds(told[place], CANARY)] == []
+    assert [
+        place for place in ("store", "store at the end", "logs", "metrics") if holds(told[place], CANARY)
+    ] == []
     assert holds(told["store"], instance), "the dump holds what is no secret"
 
 
 def holds(text: bytes, secret: str) -> bool:
     raw = secret.encode()
-    return any(form in text for form in (raw, raw.hex().encode(), base64.b64encode(raw), json.dumps(secret).encode()))
+    return any(
+        form in text for form in (raw, raw.hex().encode(), base64.b64encode(raw), json.dumps(secret).encode())
+    )

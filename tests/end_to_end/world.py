@@ -4,17 +4,12 @@ import asyncio
 import base64
 import contextlib
 import json
-import multiprocessing
-import os
 import secrets
-import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -28,83 +23,18 @@ from broker.shipped import shipped
 from broker.store import instances
 from broker.store.database import Database
 from broker.store.sealing import KeyRing
-from tests.end_to_end.a_broker_process import At, main
-from tests.osb.platform import Platform, an_id
-from tests.simulated import SimulatedAzure, wait_until
+from tests.end_to_end.a_broker_process import At
+from tests.end_to_end.brokers import Broker, start
+from tests.end_to_end.orders import Ordered
+from tests.osb.platform import Platform
+from tests.simulated import SimulatedAzure
 
-READY_WITHIN = 30.0
-"""Seconds; a start takes less than one on an idle machine."""
-DIES_WITHIN = 30.0
-"""Seconds; the longest way to a point is a whole creation, a few seconds long."""
 LEASE = "1500ms"
 """Long enough for a runner that renews it every half second, short enough to wait for its end."""
 
 SERVERS = "Microsoft.DBforPostgreSQL/flexibleServers"
 PLATFORM = "kubernetes"
 BROKER_ID = "end-to-end"
-OFFERINGS = {offering.name: offering for offering in read_catalog(shipped("catalog")).offerings}
-
-
-@dataclass(frozen=True)
-class Ordered:
-    """An offering and one of its plans, as requests name them."""
-
-    service_id: str
-    plan_id: str
-
-    @classmethod
-    def of(cls, offering: str, plan: int = 0) -> "Ordered":
-        found = OFFERINGS[offering]
-        return cls(found.id, found.plans[plan].id)
-
-    def body(self, **more: Any) -> dict[str, Any]:
-        return {"service_id": self.service_id, "plan_id": self.plan_id, **more}
-
-    def order(self, **parameters: Any) -> dict[str, Any]:
-        return self.body(organization_guid="an-organization", space_guid="a-space", parameters=parameters)
-
-
-ALL_IN_ONE = Ordered.of("azure-postgresql")
-SHARED_SERVER = Ordered.of("azure-postgresql-server")
-DATABASE = Ordered.of("azure-postgresql-database")
-
-
-@cache
-def _nursery() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.end_to_end.a_broker_process", "psycopg", "aiosqlite", "pytest"])
-    return context
-
-
-@dataclass
-class Broker:
-    """One process of the broker."""
-
-    process: Any
-    url: str
-    health_url: str
-    platform: Platform
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.died()
-
-    def died(self) -> None:
-        """Wait until it has killed itself."""
-        self.process.join(DIES_WITHIN)
-        assert self.process.exitcode == -signal.SIGKILL, f"it lives on or ended by itself: {self.process.exitcode}"
-        self.platform.close()
-
-    def stop(self) -> None:
-        """Ask for an orderly end."""
-        os.kill(self.process.pid, signal.SIGTERM)
-        self.process.join(DIES_WITHIN)
-        assert self.process.exitcode == 0, self.process.exitcode
-        self.platform.close()
-
-    def metrics(self) -> str:
-        return httpx.get(f"{self.health_url}/metrics").text
 
 
 @dataclass
@@ -153,19 +83,7 @@ class World:
 
     def start(self, dies: At | None = None, **settings: str) -> Broker:
         """Start a process and wait until it serves."""
-        context = _nursery()
-        told, ready = context.Pipe(duplex=False)
-        process = context.Process(
-            target=main, args=(self.settings(**settings), dies, str(self.log), ready), daemon=True
-        )
-        process.start()
-        ready.close()
-        with told:
-            assert told.poll(READY_WITHIN), f"not ready after {READY_WITHIN} s"
-            try:
-                url, health_url = told.recv()
-            except EOFError:
-                raise AssertionError(self.log.read_text()[-4000:]) from None
+        process, url, health_url = start(self.settings(**settings), self.log, dies)
         broker = Broker(process, url, health_url, Platform(url, PLATFORM, PLATFORM, self.password))
         self.living.append(broker)
         return broker
@@ -244,13 +162,18 @@ class World:
 
     def operations(self, kind: str) -> list[str]:
         """The statuses of all operations of a kind, the oldest first."""
-        return [row[0] for row in self.rows(f"SELECT status FROM operations WHERE kind = '{kind}' ORDER BY number")]
+        return [
+            row[0]
+            for row in self.rows(f"SELECT status FROM operations WHERE kind = '{kind}' ORDER BY number")
+        ]
 
     def statuses(self, binding: str) -> list[str]:
         """The statuses of all operations of a binding, the oldest first."""
         return [
             row[0]
-            for row in self.rows(f"SELECT status FROM operations WHERE binding_id = '{binding}' ORDER BY number")
+            for row in self.rows(
+                f"SELECT status FROM operations WHERE binding_id = '{binding}' ORDER BY number"
+            )
         ]
 
     def recorded(self) -> set[str]:
@@ -284,7 +207,9 @@ class World:
         return [
             call
             for call in self.azure.ledger()
-            if call["method"] == method and inside in call["path"].lower() and what.lower() in call["path"].lower()
+            if call["method"] == method
+            and inside in call["path"].lower()
+            and what.lower() in call["path"].lower()
         ]
 
     def deployments(self) -> list[str]:
@@ -311,70 +236,3 @@ def through_death(
     doomed.died()
     successor = world.start()
     return successor, ask(successor.platform)
-
-
-def connect(credentials: dict[str, Any], ca_file: str) -> psycopg.Connection[Any]:
-    """A fresh connection with what a binding handed out."""
-    return psycopg.connect(
-        f"{credentials['uri']}&sslrootcert={ca_file}", connect_timeout=20, autocommit=True
-    )
-
-
-def logins(credentials: dict[str, Any], ca_file: str) -> set[str]:
-    """The bindings' logins that the server knows, as one of them sees it."""
-    with connect(credentials, ca_file) as connection:
-        return {row[0] for row in connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'app%'")}
-
-
-def works(credentials: dict[str, Any], ca_file: str) -> bool:
-    """Whether one can sign in; anything but a refused password is a fault of its own."""
-    try:
-        connect(credentials, ca_file).close()
-    except psycopg.OperationalError as refusal:
-        assert "authentication failed" in str(refusal) or "not permitted to log in" in str(refusal), refusal
-        return False
-    return True
-
-
-@dataclass
-class Lasting:
-    """An instance that several tests use one after another, with a binding that stays and looks on."""
-
-    world: World
-    instance: str
-    credentials: dict[str, Any]
-    size: int = 32
-
-    @property
-    def ca_file(self) -> str:
-        return self.world.azure.access.ca_file
-
-    def logins(self) -> set[str]:
-        return logins(self.credentials, self.ca_file)
-
-    def bound(self, binding: str) -> dict[str, Any]:
-        """A further binding, made by a broker that ends before the test goes on."""
-        broker = self.world.start()
-        answer = broker.platform.bind(self.instance, binding, ALL_IN_ONE.body())
-        assert answer.status_code == 201, answer.text
-        broker.kill()
-        return dict(answer.json()["credentials"])
-
-    def next_size(self) -> int:
-        """A storage size that is larger than any before."""
-        self.size *= 2
-        return self.size
-
-
-def an_instance_that_lasts(world: World) -> Lasting:
-    instance = an_id()
-    broker = world.start()
-    assert broker.platform.provision(instance, ALL_IN_ONE.order(storageGB=32)).status_code == 202
-    assert broker.platform.settle(instance).json()["state"] == "succeeded"
-    answer = broker.platform.bind(instance, an_id(), ALL_IN_ONE.body())
-    assert answer.status_code == 201, answer.text
-    broker.kill()
-    return Lasting(world, instance, answer.json()["credentials"])
-
-
-__all__ = ["At", "Platform", "an_id", "wait_until"]
