@@ -24,7 +24,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 from psycopg import sql
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
 from broker.data_planes.base import Server, SessionsRemain, StatementFailed
 from broker.data_planes.postgresql_connection import (
@@ -178,8 +178,17 @@ async def drop_login(server: Server, database: str | None, *, username: str, own
         DataPlaneFailure: See `broker.data_planes.base`.
     """
     _not_the_administrator(server, username)
+    async with connected(server, MAINTENANCE_DATABASE) as connection:
+        if not await _is_ours(connection, username):
+            return
+        # From a database that no app can close: whatever follows, nobody signs in any more.
+        await _shut_out(connection, username, owner_role)
+        if database is None:
+            await _drop_login(server, connection, username, owner_role)
+            return
+        await _open(connection, database)
     try:
-        async with connected(server, database or MAINTENANCE_DATABASE) as connection:
+        async with connected(server, database) as connection:
             await _drop_login(server, connection, username, owner_role)
     except DatabaseMissing:
         async with connected(server, MAINTENANCE_DATABASE) as connection:
@@ -206,6 +215,7 @@ async def drop_database_roles(server: Server, database: str, *, owner_role: str)
                 retryable=True,
             )
         for username in await _logins(connection, owner_role):
+            await _shut_out(connection, username, owner_role)
             await _drop_login(server, connection, username, owner_role)
         if await _is_ours(connection, owner_role):
             async with connection.transaction():
@@ -267,9 +277,30 @@ async def _take_public_schema(connection: Connection, owner_role: str) -> None:
             await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
 
-async def _drop_login(server: Server, connection: Connection, username: str, owner_role: str) -> None:
-    if not await _is_ours(connection, username):
+async def _open(connection: Connection, database: str) -> None:
+    """
+    Let the administrator into a database of ours that an app, as its owner, has closed or filled up.
+
+    It has to go in to remove a login, which may be another database's: privileges can be given to any role.
+    """
+    found = await connection.execute(
+        "SELECT pg_get_userbyid(datdba), NOT datallowconn,"
+        " datconnlimit >= 0 AND datconnlimit <= "
+        " (SELECT count(*) FROM pg_stat_activity WHERE pg_stat_activity.datid = pg_database.oid),"
+        " NOT has_database_privilege(oid, 'CONNECT') FROM pg_database WHERE datname = %s",
+        [database],
+    )
+    row = await found.fetchone()
+    if row is None or not any(row[1:]) or not await _is_ours(connection, owner := str(row[0])):
         return
+    name = sql.Identifier(database)
+    await _run(connection, "ALTER DATABASE {} WITH ALLOW_CONNECTIONS true CONNECTION LIMIT -1", name)
+    await _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", name, sql.Identifier(owner))
+    log.warning("a database was closed to the administrator and is open again", database=database)
+
+
+async def _shut_out(connection: Connection, username: str, owner_role: str) -> None:
+    """Let a login of ours begin no session and own nothing new, and end its running sessions."""
     async with connection.transaction():
         await _lock(connection, owner_role)
         await _join(connection, username)
@@ -286,6 +317,12 @@ async def _drop_login(server: Server, connection: Connection, username: str, own
         ):
             await _run(connection, "REVOKE {} FROM {}", sql.Identifier(owner_role), sql.Identifier(username))
     await _end_sessions(connection, username)
+
+
+async def _drop_login(server: Server, connection: Connection, username: str, owner_role: str) -> None:
+    """Drop a login that was shut out; somebody else may have done so meanwhile."""
+    if not await _is_ours(connection, username):
+        return
     heir = owner_role if await _is_ours(connection, owner_role) else None
     if connection.info.dbname != MAINTENANCE_DATABASE:
         await _hand_over(connection, username, heir or server.administrator)
@@ -303,11 +340,12 @@ async def _drop_role(server: Server, connection: Connection, role: str, *, heir:
         "SELECT DISTINCT datname, coalesce(pg_get_userbyid(datdba) = %s, false)"
         " FROM pg_shdepend JOIN pg_database ON pg_database.oid = dbid"
         " WHERE refclassid = 'pg_authid'::regclass AND refobjid = to_regrole(%s)"
-        " AND datallowconn AND datname <> current_database()",
+        " AND datname <> current_database()",
         [heir, sql.Identifier(role).as_string(connection)],
     )
     for elsewhere, of_heir in await found.fetchall():
         # Anyone may leave a large object in a database that is open to all, such as `postgres`.
+        await _open(connection, str(elsewhere))
         async with connected(server, str(elsewhere)) as there:
             if heir is not None and of_heir is True:
                 await _hand_over(there, role, heir)
@@ -390,11 +428,16 @@ async def _lock(connection: Connection, owner_role: str) -> None:
     """
     Let one transaction at a time change the roles of one database.
 
-    Two that change the same row of a system catalogue would not wait for each other but fail.
+    Two that change the same row of a system catalogue would not wait for each other but fail, and be tried
+    again. So the lock saves work only: an app can take it too, and then nobody waits for long.
     """
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{_MARK}: {owner_role}"]
-    )
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{_MARK}: {owner_role}"]
+            )
+    except LockNotAvailable:
+        log.warning("somebody holds the lock on a database's roles", owner_role=owner_role)
 
 
 def _verifier(connection: Connection, username: str, password: str) -> str:

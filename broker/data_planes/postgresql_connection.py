@@ -27,6 +27,19 @@ MAINTENANCE_DATABASE = "postgres"
 
 _LONGEST_REASON = 200
 _UNDEFINED_DATABASE = "3D000"
+# What an app could otherwise set for its whole database, and so for the administrator's sessions in it too.
+_OWN_SETTINGS = (
+    "search_path=pg_catalog,pg_temp",
+    "role=none",
+    "default_transaction_read_only=off",
+    "lock_timeout=5000",
+    "idle_in_transaction_session_timeout=0",
+    "idle_session_timeout=0",
+    "tcp_user_timeout=0",
+    "exit_on_error=off",
+    "local_preload_libraries=",
+)
+_TRANSACTION_TIMEOUT_SINCE = 170000
 # Another session changed the same role or database at the same moment; the same transaction will do.
 _CONFLICTS = frozenset(
     {
@@ -61,7 +74,8 @@ async def connected(server: Server, database: str) -> AsyncIterator[Connection]:
 
     Statements are their own transactions unless put in one. Names resolve in `pg_catalog` alone: the
     users of the database may have put an operator or function of their own into `public`, and the
-    administrator must never call it.
+    administrator must never call it. Nor does what they set for their database (`ALTER DATABASE ... SET`)
+    hold for these sessions. A statement waits five seconds for a lock.
 
     Raises:
         DatabaseMissing: The server answers and has no such database.
@@ -70,6 +84,9 @@ async def connected(server: Server, database: str) -> AsyncIterator[Connection]:
     connection = await _connect(server, database)
     async with connection:
         try:
+            if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+                # Older servers refuse a connection with a setting that they do not know.
+                await connection.execute("SET transaction_timeout = 0")
             yield connection
         except psycopg.Error as error:
             raise _statement_failure(server, connection, error) from error
@@ -94,7 +111,7 @@ async def _connect(server: Server, database: str) -> Connection:
             application_name="azure-service-broker",
             options=(
                 f"-c statement_timeout={round(server.statement_timeout.total_seconds() * 1000)}"
-                " -c search_path=pg_catalog,pg_temp"
+                + "".join(f" -c {setting}" for setting in _OWN_SETTINGS)
             ),
             autocommit=True,
         )

@@ -16,7 +16,7 @@ from broker.data_planes.base import (
     Unreachable,
 )
 from broker.data_planes.connection_strings import PostgresqlAccess, libpq, uri
-from broker.data_planes.postgresql_connection import DatabaseMissing
+from broker.data_planes.postgresql_connection import DatabaseMissing, connected
 from broker.data_planes.secrets import generated_password, generated_username
 from broker.simulator.certificates import CertificateAuthority
 
@@ -367,3 +367,53 @@ async def test_the_administrators_statements_do_not_call_what_an_app_planted(ser
     await postgresql.prepare_database(server, "orders", owner_role=OWNER)
     await bind(server, "b2")
     await unbind(server, access)
+
+
+CLOSED = (
+    "ALTER DATABASE orders ALLOW_CONNECTIONS false",
+    "ALTER DATABASE orders CONNECTION LIMIT 0",
+    "REVOKE ALL ON DATABASE orders FROM orders_owner",
+    "ALTER DATABASE orders SET default_transaction_read_only = on",
+    "ALTER DATABASE orders SET idle_in_transaction_session_timeout = 1",
+    "ALTER DATABASE orders SET idle_session_timeout = 1",
+    "ALTER DATABASE orders SET local_preload_libraries = 'nothing'",
+    "ALTER DATABASE orders SET role = 'orders_owner'",
+    "ALTER DATABASE orders SET transaction_timeout = 1",
+)
+
+
+async def test_no_app_can_keep_its_login_or_anothers_by_closing_its_database(server, simulated):
+    await simulated.database(database="billing")
+    await postgresql.prepare_database(server, "billing", owner_role="billing_owner")
+    for number, sabotage in enumerate(CLOSED):
+        access = await bind(server, f"b{number}")
+        stranger = await bind(server, f"s{number}", database="billing", owner_role="billing_owner")
+        async with await connect(server, access) as connection:
+            await connection.execute(f"CREATE TABLE notes{number} (id int)")
+            await connection.execute(f"GRANT SELECT ON notes{number} TO {stranger.username}")
+            await connection.execute("SET ROLE NONE")
+            await connection.execute(f"CREATE TABLE of_the_login_itself{number} (id int)")
+        async with await connect(server, dataclasses.replace(access, database="postgres")) as connection:
+            await connection.execute("SET ROLE orders_owner")
+            await connection.execute(sabotage)
+
+        await unbind(server, stranger, owner_role="billing_owner")
+        await unbind(server, access)
+
+        assert await postgresql.logins(server, owner_role="billing_owner") == [], sabotage
+        assert await postgresql.logins(server, owner_role=OWNER) == [], sabotage
+        async with connected(server, "postgres") as connection:
+            await connection.execute("ALTER DATABASE orders RESET ALL")
+
+
+async def test_no_app_can_hold_an_unbind_up_with_the_brokers_own_lock(server):
+    access, other = await bind(server, "b1"), await bind(server, "b2")
+    taken = "SELECT pg_advisory_lock(hashtextextended('Made by azure-service-broker: ' || %s, 0))"
+    elsewhere = dataclasses.replace(other, database="postgres")
+    async with await connect(server, other) as here, await connect(server, elsewhere) as there:
+        await here.execute(taken, [OWNER])
+        await there.execute(taken, [OWNER])
+
+        await unbind(server, access)
+
+    assert await postgresql.logins(server, owner_role=OWNER) == [other.username]
