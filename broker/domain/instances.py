@@ -21,6 +21,9 @@ class InstanceState(StrEnum):
     DELETE_FAILED = "delete failed"
 
 
+_PLACES = ("clusterid", "namespace", "organization_guid", "space_guid")
+
+
 @dataclass(frozen=True)
 class Context:
     """The platform's word on where an instance lives (spec, "Context Object"), as columns and whole."""
@@ -43,7 +46,7 @@ class Context:
         that send no context send made-up ones there.
         """
         whole = self.whole
-        for names in (("clusterid", "namespace"), ("organization_guid", "space_guid")):
+        for names in (_PLACES[:2], _PLACES[2:]):
             place = [whole.get(name) for name in names]
             place = [value if isinstance(value, str) else "" for value in place]
             if any(place):
@@ -61,14 +64,19 @@ class Context:
         return all(one == two for one, two in pairs if one is not None and two is not None)
 
     def updated(self, newer: Context) -> Context:
-        """Take *newer* over; a place that it leaves out stays."""
+        """Take *newer* over; a place that it leaves out stays, and with it the scope."""
+        kept = {
+            name: self.whole[name] for name in _PLACES if name in self.whole and not newer.whole.get(name)
+        }
         return replace(
             newer,
+            platform_kind=newer.platform_kind or self.platform_kind,
             cluster=newer.cluster or self.cluster,
             namespace=newer.namespace or self.namespace,
             organization=newer.organization or self.organization,
             space=newer.space or self.space,
             instance_name=newer.instance_name or self.instance_name,
+            whole={**newer.whole, **kept},
         )
 
 

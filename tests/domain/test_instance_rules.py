@@ -237,3 +237,16 @@ def test_a_newer_version_of_the_plan_is_installed_when_asked_for():
 def test_an_update_of_nothing_is_not_found():
     with pytest.raises(NotFound):
         decide_update(None, None, an_update(), CATALOG)
+
+
+def test_a_place_that_a_new_context_leaves_out_stays_and_so_does_the_scope():
+    place = {"clusterid": "c", "namespace": "n"}
+    context = Context("kubernetes", "c", "n", None, None, "old", {**place, "instance_name": "old"})
+
+    newer = context.updated(Context(instance_name="new", whole={"instance_name": "new"}))
+    moved = context.updated(Context(namespace="other", whole={"namespace": "other"}))
+
+    assert (newer.platform_kind, newer.namespace, newer.instance_name) == ("kubernetes", "n", "new")
+    assert newer.whole == {**place, "instance_name": "new"}
+    assert newer.scope == context.scope
+    assert moved.whole == {"clusterid": "c", "namespace": "other"}
