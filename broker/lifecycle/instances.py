@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from broker.domain.catalog import ServicePlan
+from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, CreateAgain, Join
 from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
@@ -154,7 +154,11 @@ class Instances:
             if isinstance(decision, Join | CreateAgain):
                 _needs_async(request, "A provision")
                 if isinstance(decision, CreateAgain):
-                    await operations.save_request(tx, replace(decision.operation, again=True, due_at=tx.now))
+                    # The platform's own time for it begins anew with this request.
+                    deadline_at = tx.now + time_to_work(_living_plan(catalog, instance), self._options)
+                    await operations.save_request(
+                        tx, replace(decision.operation, again=True, due_at=tx.now, deadline_at=deadline_at)
+                    )
                     await self._audit(tx, caller, "provision again", request.instance_id)
                     tx.wake()
                 return Accepted(decision.operation.id, instance.dashboard_url if instance else None)
@@ -228,9 +232,7 @@ class Instances:
             due_at = tx.now
             if decision.running is not None:
                 due_at = await end(tx, decision.running, "Superseded by the deprovision of the instance.")
-            made = instance.configuration
-            offering = catalog.offering(instance.service_offering_id)
-            plan = _plan_of(offering.plans if offering else (), made.service_plan_id if made else "")
+            plan = _living_plan(catalog, instance)
             instance = replace(instance, state=InstanceState.DELETING)
             await instances.save(tx, instance)
             operation = replace(
@@ -390,6 +392,13 @@ def _needs_async(request: _Polls, what: str) -> None:
 
 def _plan_of(plans: tuple[ServicePlan, ...], service_plan_id: str) -> ServicePlan | None:
     return next((plan for plan in plans if plan.id == service_plan_id), None)
+
+
+def _living_plan(catalog: Catalog, instance: ServiceInstance | None) -> ServicePlan | None:
+    """Return the instance's plan, unless it has left the catalog."""
+    made = instance.configuration if instance else None
+    offering = catalog.offering(instance.service_offering_id) if instance else None
+    return _plan_of(offering.plans, made.service_plan_id) if offering and made else None
 
 
 def log_acceptance(operation: Operation) -> None:

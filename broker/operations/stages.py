@@ -117,10 +117,8 @@ def clearing(claim: Claim) -> Changes:
 def next_generation(claim: Claim, *, event: str) -> Changes:
     """Return a fresh start of a creation, under other names."""
     operation, instance = claim.operation, claim.instance
-    time_given = operation.deadline_at - operation.created_at
     if operation.again:
-        deadline_at = max(operation.deadline_at, claim.now + time_given)
-        operation = replace(operation, again=False, failure=None, last_error=None, deadline_at=deadline_at)
+        operation = replace(operation, again=False, failure=None, last_error=None)
     changes = working(claim, operation=operation, event=event)
     fresh = replace(instance, generation=instance.generation + 1, record={}, state=InstanceState.CREATING)
     return replace(changes, instance=fresh, all_gone=bool(claim.resources))

@@ -191,6 +191,24 @@ async def test_an_order_repeated_during_the_clean_up_of_its_failure_makes_it_in_
     assert [thing.generation for thing in desk.external.living("i")] == [1]
 
 
+async def test_the_time_of_an_order_repeated_during_the_clean_up_counts_from_its_repetition(desk):
+    desk.external.fail("i", "create")
+    desk.external.hold("i", "delete")
+    await desk.order("i")
+    await _stage(desk, "undoing")
+    first = await _instance_operation(desk)
+
+    await desk.order("i")
+    repeated = await _instance_operation(desk)
+    desk.external.mend("i")
+    desk.external.release("i")
+    assert (await desk.ended("i")).state == "succeeded"
+    ended = await _instance_operation(desk)
+
+    assert first.deadline_at < repeated.deadline_at
+    assert ended.deadline_at == repeated.deadline_at
+
+
 async def test_an_order_repeated_after_the_clean_up_of_its_failure_is_a_new_operation(desk):
     desk.external.fail("i", "create")
     first = await desk.order("i")
@@ -215,6 +233,11 @@ async def test_an_audit_row_tells_who_asked_for_what(desk):
         rows = (await tx.execute(text("SELECT actor, originating_identity, action, object FROM audit"))).all()
 
     assert [tuple(row) for row in rows] == [("cf", "cloudfoundry e30=", "provision", "service instance i")]
+
+
+async def _instance_operation(desk):
+    async with desk.database.transaction(read_only=True) as tx:
+        return await operations.last_of_instance(tx, "cf", "i")
 
 
 async def _binding_operation(desk):
