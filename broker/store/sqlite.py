@@ -48,7 +48,8 @@ def path_of(url: str) -> Path:
     name = make_url(url).database
     if not name or name == ":memory:" or name.startswith("file:"):
         raise UnsupportedDatabase("A SQLite database must be a file: sqlite:///path/to/broker.db")
-    path = Path(name)
+    # The lock and SQLite's own files stand beside the file itself, whatever link leads to it.
+    path = Path(name).resolve()
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as fault:

@@ -80,6 +80,19 @@ async def test_one_process_at_a_time_works_on_a_sqlite_file(sqlite_url: str, key
 
 
 @pytest.mark.anyio
+async def test_another_name_of_a_sqlite_file_is_no_way_around_its_lock(
+    sqlite_url: str, key_ring: KeyRing, tmp_path
+):
+    (tmp_path / "alias.db").symlink_to(make_url(sqlite_url).database)
+    database = await Database.open(sqlite_url, sealing=key_ring)
+
+    with pytest.raises(DatabaseInUse):
+        await Database.open(f"sqlite:///{tmp_path}/alias.db", sealing=key_ring)
+
+    await database.close()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     "url", ["mysql://host/name", "sqlite://", "sqlite:///:memory:", "sqlite:////nowhere/at/all.db"]
 )
