@@ -106,8 +106,7 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
     yield from _of_sources(read, template)
     for number, resource in enumerate(read.resources):
         yield from _of_resource(("resources", number), resource, template)
-    if not any(resource.tagged for resource in read.resources) and read.placement.group != "parent":
-        yield ("resources",), "none is tagged, so that none could be told from a foreign one"
+    yield from _of_coverage(read, template)
     if read.bindable != bool(read.binding):
         yield ("binding",), "is there exactly when the offering is bindable"
     yield from _of_database(read)
@@ -131,13 +130,16 @@ def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
                 yield ("parameters", group, name), "the template has no such parameter"
             elif name in sources.user or (group == "broker" and name in sources.fixed):
                 yield ("parameters", group, name), "is declared twice"
-    yield from _of_broker(read)
+    yield from _of_broker(read, template)
 
 
-def _of_broker(read: OfferingFile) -> Iterator[Said]:
+def _of_broker(read: OfferingFile, template: Template) -> Iterator[Said]:
     for name, source in read.parameters.broker.items():
         path: Place = ("parameters", "broker", name)
         if isinstance(source, str):
+            known = template.parameters.get(name)
+            if source == "administrator_password" and known is not None and not known.secure:
+                yield path, "must be a secureString in the template: others stay readable in Azure"
             continue
         if source.name is not None and source.name not in read.names:
             yield (*path, "name"), f"there is no '{source.name}' among the names"
@@ -151,9 +153,20 @@ def _of_resource(path: Place, resource: ResourceFile, template: Template) -> Ite
     wanted = resource.type.count("/") - (resource.each is not None)
     if len(resource.names) != wanted:
         yield (*path, "names"), f"must be {wanted} for this type"
+    if resource.type.count("/") == 1 and not resource.tagged:
+        yield path, "must be tagged: nothing else tells it from a foreign one"
     for name in [*resource.names, *([resource.each] if resource.each else [])]:
         if name not in template.parameters:
             yield path, f"the template has no parameter '{name}'"
+
+
+def _of_coverage(read: OfferingFile, template: Template) -> Iterator[Said]:
+    """What is made must be deleted, too: itself, or with something above it."""
+    listed = {resource.type.lower() for resource in read.resources}
+    for made in template.resources:
+        words = made.type.lower().split("/")
+        if not any("/".join(words[:end]) in listed for end in range(2, len(words) + 1)):
+            yield ("resources",), f"{made.type} is made by the template, but not among the resources"
 
 
 def _of_database(read: OfferingFile) -> Iterator[Said]:
@@ -224,8 +237,21 @@ def _of_plan(read: OfferingFile, plan: PlanFile, template: Template) -> Iterator
             yield (), f"the template's parameter '{name}' is neither user, fixed nor broker"
     for name, parameter in user.items():
         yield from _of_user(name, parameter, template)
+    yield from _of_tags(read, user, template)
     yield from _of_fixed(read, plan, template)
     yield from _of_schemas(read, plan, user, template)
+
+
+def _of_tags(read: OfferingFile, user: Mapping[str, UserParameter], template: Template) -> Iterator[Said]:
+    """The broker's tags must come through, or what was made could never be told from a foreign one."""
+    carriers = {name for name, parameter in user.items() if parameter.through == "tags"}
+    carriers |= {name for name, source in read.parameters.broker.items() if source == "tags"}
+    tagged = {resource.type.lower() for resource in read.resources if resource.tagged}
+    for made in template.resources:
+        if made.type.lower() in tagged and made.body.get("tags") not in [
+            f"[parameters('{name}')]" for name in carriers
+        ]:
+            yield (), f"{made.type} does not carry the broker's tags: its `tags` must be their parameter"
 
 
 def _of_fixed(read: OfferingFile, plan: PlanFile, template: Template) -> Iterator[Said]:
@@ -248,6 +274,11 @@ def _of_fixed(read: OfferingFile, plan: PlanFile, template: Template) -> Iterato
 
 def _of_user(name: str, parameter: UserParameter, template: Template) -> Iterator[Said]:
     declared = template.parameters.get(name)
+    if parameter.sensitive and declared is not None and not declared.secure:
+        yield (
+            ("user", name, "sensitive"),
+            "must be a secureString in the template, or Azure's history shows it",
+        )
     if declared is None or parameter.type is not None:
         if parameter.through is None and parameter.type is not None and declared is not None:
             yield ("user", name, "type"), "comes from the template"

@@ -85,6 +85,7 @@ def template_of(document: Document) -> tuple[Template | None, list[Fault]]:
             faults.append(document.fault(path, "nested deployments are not implemented in this version"))
             continue
         resources.append(TemplateResource(body["type"], body["apiVersion"], body, path))
+    faults += _readable_secrets(document, whole, {name for name, p in parameters.items() if p.secure})
     used = {match for text in _texts(whole) for match in _PARAMETER.findall(text)}
     faults += [document.fault(("parameters", n), "is used but not declared") for n in used - set(parameters)]
     faults += [document.fault(("parameters", n), "is declared but not used") for n in set(parameters) - used]
@@ -100,6 +101,19 @@ def _outputs(document: Document, outputs: Any) -> Iterator[Fault]:
             yield document.fault(
                 path, "calls a list function: outputs stay readable in the deployment history"
             )
+
+
+def _readable_secrets(document: Document, whole: JsonObject, secrets: set[str]) -> Iterator[Fault]:
+    """Only where a resource's properties take them are secrets kept out of Azure's own records."""
+    places: list[tuple[Place, Any]] = [((key,), whole.get(key)) for key in ("outputs", "variables")]
+    for index, body in enumerate(whole["resources"]):
+        if isinstance(body, dict):
+            places += [
+                (("resources", index, key), body.get(key)) for key in ("name", "tags", "location", "sku")
+            ]
+    for path, value in places:
+        for name in {match for text in _texts(value) for match in _PARAMETER.findall(text)} & secrets:
+            yield document.fault(path, f"'{name}' is a secret, for the properties of resources only")
 
 
 def _texts(value: Any) -> Iterator[str]:

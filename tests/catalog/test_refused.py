@@ -130,7 +130,31 @@ SPOILT = {
         "servers, names: [serverName], tagged",
         "the template makes no such resource",
     ),
-    "nothing tagged": (WHOLE, ", tagged: true", "", "none is tagged"),
+    "nothing tagged": (WHOLE, ", tagged: true", "", "must be tagged"),
+    "tags that are the plan's": (
+        WHOLE,
+        "{skuTier: Burstable}",
+        "{skuTier: Burstable, tags: {}}",
+        "does not carry the broker's tags",
+    ),
+    "a resource that no list names": (
+        WHOLE,
+        "  - {type: Microsoft.DBforPostgreSQL/flexibleServers, names: [serverName], tagged: true}\n",
+        "",
+        "is made by the template, but not among the resources",
+    ),
+    "a password where all can read it": (
+        WHOLE,
+        "    databaseName: {name",
+        "    skuName: administrator_password\n    databaseName: {name",
+        "must be a secureString",
+    ),
+    "a sensitive parameter where all can read it": (
+        WHOLE,
+        "    skuName: {}\n",
+        "    skuName: {sensitive: true}\n",
+        "must be a secureString",
+    ),
     "no binding": (WHOLE, "bindable: true", "bindable: false", "exactly when the offering is bindable"),
     "the id of another": (
         WHOLE,
@@ -210,6 +234,22 @@ def a_property(path, value):
 TEMPLATES = {
     "an output that lists keys": (an_output("[listKeys('x', '2026-10-01').key]"), "calls a list function"),
     "a secret output": (an_output("x", "secureString"), "a secret output"),
+    "an output that tells a secret": (
+        an_output("[parameters('administratorLoginPassword')]"),
+        "is a secret, for the properties of resources only",
+    ),
+    "a variable that holds a secret": (
+        changed(variables={"word": "[concat(parameters('administratorLoginPassword'), '!')]"}),
+        "is a secret, for the properties of resources only",
+    ),
+    "a tag that tells a secret": (
+        a_property(("tags",), {"word": "[parameters('administratorLoginPassword')]"}),
+        "is a secret, for the properties of resources only",
+    ),
+    "tags of its own": (
+        a_property(("tags",), {"owner": "somebody"}),
+        "does not carry the broker's tags",
+    ),
     "a property that Azure does not know": (
         a_property(("properties", "colour"), "red"),
         "has no such property",
