@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft4Validator
 from jsonschema.exceptions import ValidationError
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 
 from broker.domain.json_values import JsonObject, JsonValue, same_json
 from broker.errors import ChangeNotSupported, InvalidParameters
@@ -28,7 +30,7 @@ class ParameterSchema:
 
     def __init__(self, schema: JsonObject | None) -> None:
         self._schema: dict[str, Any] = dict(schema) if schema is not None else {}
-        checker = validator_for(self._schema, default=Draft4Validator)
+        checker = _checker(validator_for(self._schema, default=Draft4Validator))
         self._validator = checker(self._schema, format_checker=checker.FORMAT_CHECKER)
         self._open = schema is None
 
@@ -63,6 +65,25 @@ class ParameterSchema:
         more = len(sentences) - _AT_MOST_FAULTS
         shown = " ".join(sentences[:_AT_MOST_FAULTS]) + (f" And {more} more faults." if more > 0 else "")
         raise InvalidParameters(shown)
+
+
+@functools.lru_cache(maxsize=16)
+def _checker(draft: Any) -> Any:
+    return extend(draft, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not _compiled(pattern).search(instance):
+        yield ValidationError("does not match")
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    r"""Read a pattern as JSON Schema means it: `$` is the very end, where Python lets a line break follow."""
+    ends = re.sub(
+        r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", lambda found: r"\Z" if found[0] == "$" else found[0], pattern
+    )
+    return re.compile(ends)
 
 
 def merged(applied: JsonObject, given: JsonObject | None) -> JsonObject:

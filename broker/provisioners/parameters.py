@@ -76,12 +76,12 @@ def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[d
     List the rules of a server: the user's, and the broker's own so that it is never locked out.
 
     Raises:
-        Contradiction: A range ends before it begins, or two rules have one name.
+        Contradiction: A range ends before it begins or is none, or two rules have one name.
     """
     rules = [dict(rule) for rule in given.get("firewallRules", ())]
     names = [rule["name"].lower() for rule in rules]
     for rule, name in zip(rules, names, strict=True):
-        if IPv4Address(rule["startIPAddress"]) > IPv4Address(rule["endIPAddress"]):
+        if _address(rule, "startIPAddress") > _address(rule, "endIPAddress"):
             raise Contradiction(
                 f"firewallRules: the rule '{rule['name']}' ends before it begins: {rule['startIPAddress']} to "
                 f"{rule['endIPAddress']}."
@@ -99,6 +99,15 @@ def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[d
         rules.append(_rule(AZURE_RULE, "0.0.0.0"))  # noqa: S104 - likewise
     rules += [_rule(f"{BROKER_RULE}-{n}", str(address)) for n, address in enumerate(egress_addresses)]
     return rules
+
+
+def _address(rule: Mapping[str, str], end: str) -> IPv4Address:
+    try:
+        return IPv4Address(rule[end])
+    except ValueError:
+        raise Contradiction(
+            f"firewallRules: {end} of the rule '{rule['name']}' is no IPv4 address."
+        ) from None
 
 
 def _rule(name: str, address: str) -> dict[str, str]:

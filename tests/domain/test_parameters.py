@@ -37,3 +37,23 @@ def test_a_refusal_never_shows_the_value():
 def test_what_fits_is_let_through_and_so_is_anything_where_there_is_no_schema():
     CHECKED.check({"storageGB": 32, "tier": "Hot", "rules": [{"from": "10.0.0.1"}]})
     ParameterSchema(None).check({"anything": [None]})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "does_not"),
+    [
+        ("^[a-z]+$", "abc", "abc\n"),
+        ("^(a$|b)", "a", "a\n"),
+        (r"^\$[$\]]+$", "$]$", "$]$\n"),
+        ("^[^$]$", "a", "$"),
+    ],
+)
+def test_a_pattern_ends_where_the_text_ends(pattern, fits, does_not):
+    schema = ParameterSchema(
+        {"type": "object", "properties": {"name": {"type": "string", "pattern": pattern}}}
+    )
+
+    schema.check({"name": fits})
+
+    with pytest.raises(InvalidParameters, match="must match the pattern"):
+        schema.check({"name": does_not})

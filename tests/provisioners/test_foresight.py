@@ -37,3 +37,14 @@ async def test_a_contradiction_is_refused_at_acceptance(arm, options, order):
 
     with pytest.raises(InvalidParameters, match="ends before it begins"):
         foreseeing(options, arm.cloud)(server.plan, server.instance, None)
+
+
+@pytest.mark.parametrize("address", ["01.2.3.4", "1.2.3.4\n", "1.2.3", "::1", "", "1.2.3.256"])
+async def test_what_is_no_address_is_refused_whatever_the_plans_schema_lets_pass(
+    arm, options, order, address
+):
+    rule = {"name": "office", "startIPAddress": address, "endIPAddress": "192.0.2.1"}
+    server = order("azure-postgresql-server", firewallRules=[rule])
+
+    with pytest.raises(InvalidParameters, match="is no IPv4 address"):
+        foreseeing(options, arm.cloud)(server.plan, server.instance, None)
