@@ -56,6 +56,12 @@ def ask(platform, instance, bindings, request):
             return platform.deprovision(instance, DATABASE.plan_id, DATABASE.service_id)
 
 
+def expected(request, answer) -> bool:
+    """Whether a platform may get this answer: no fault of the broker's, though a deletion may end a bind."""
+    ended = request[0] == "bind" and answer.json().get("error") == "OperationFailed"
+    return ended or answer.status_code < 500
+
+
 def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(world):
     with world.serving() as platform:
         shared = Shared(world, platform)
@@ -78,7 +84,7 @@ def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(world):
                 answers = [one.result() for one in asked]
             platform.gone(instance, DATABASE.plan_id, DATABASE.service_id)
 
-            assert all(answer.status_code < 500 for answer in answers), [a.text for a in answers]
+            assert [a.text for r, a in zip(history, answers, strict=True) if not expected(r, a)] == []
             assert shared.roles() == before
 
         leaves_no_login()
