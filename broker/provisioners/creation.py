@@ -52,6 +52,7 @@ class Creation:
         plan = self._plan(work, recipe, work.instance.generation)
         newer = await self._left_by_a_later_store(work, recipe, plan)
         plan = newer or plan
+        await self._refuse_foreign_parent(work)
         if plan.place.own_group:
             await self._refuse_foreign_group(work, plan.place, plan.known.tags)
         for resource in plan.resources:
@@ -70,7 +71,25 @@ class Creation:
                     "this broker did not make. It was left as it is. Order again under another id.",
                 )
             log.info("What was ordered is there already.", instance=work.instance.instance_id)
-        return self._written_down(work, plan)
+        return replace(self._written_down(work, plan), state=await self._former_deployment(work, plan))
+
+    async def _former_deployment(self, work: Work, plan: Plan) -> JsonObject:
+        """
+        Note a deployment that this operation ran before its clean-up, when it is tried once more.
+
+        The clean-up takes it out of the history, but Azure may be late with that, or refuse it. Nothing was
+        submitted under this generation yet, so whatever bears the operation's name is from a former one.
+        """
+        if work.instance.generation == 0:
+            return {}
+        name = naming.deployment_name(work.instance.key, work.operation.id)
+        work.guard()
+        there = await from_azure(
+            self._arm.get_deployment(
+                plan.place.subscription, plan.place.group, name, client_request_id=request_id(work)
+            )
+        )
+        return {"former": there.correlation_id or ""} if there is not None and there.terminal else {}
 
     def _plan(self, work: Work, recipe: Recipe, generation: int) -> Plan:
         return settled(
@@ -168,6 +187,22 @@ class Creation:
                 f"The resource group '{place.group}' belongs to somebody else. It was left as it is."
             )
 
+    async def _refuse_foreign_parent(self, work: Work) -> None:
+        above = records.above_of(work.parent)
+        if above is None:
+            return
+        work.guard()
+        there = await from_azure(
+            self._arm.get_resource(above["id"], above["api_version"], client_request_id=request_id(work))
+        )
+        if there is None:
+            raise Impossible(f"{records.shown(above['id'])} of the parent is no longer there in Azure.")
+        if not naming.is_ours(there.get("tags"), above["tags"]):
+            raise Impossible(
+                f"{records.shown(above['id'])} does not carry the parent's tags any more, so it may be somebody "
+                "else's. It was left as it is; an operator has to look at it."
+            )
+
     def target(self, work: Work, grown: dict[str, int] | None = None) -> Target:
         """Return the deployment of this operation, for a creation and for an update alike."""
         record, recipe = work.instance.record, Recipe.of(work.operation)
@@ -185,7 +220,7 @@ class Creation:
         """Start the deployment, or find that it was started."""
         state = dict(work.operation.state)
         target = self.target(work, state.get("grown"))
-        started = await submit(self._arm, work, target, failed_before=state.pop("failed", None))
+        started = await submit(self._arm, work, target, ended_before=state.pop("former", None))
         state["since"] = work.now.isoformat()
         return Next(
             phase="wait",
@@ -216,7 +251,7 @@ class Creation:
         )
         if seen.again:
             if seen.failure is not None and seen.deployment is not None:
-                state["failed"] = seen.deployment.correlation_id or ""
+                state["former"] = seen.deployment.correlation_id or ""
                 state["attempt"] = attempt + 1
                 return Next(
                     phase="submit",

@@ -19,6 +19,7 @@ from broker.azure.deployments import Deployment
 from broker.azure.failures import AzureFailure, TransientConflict, UnknownFailure, failure_from_error
 from broker.domain.json_values import JsonObject
 from broker.provisioners.base import Work
+from broker.provisioners.records import secrets_of
 from broker.provisioners.verdicts import from_azure, request_id
 
 LONGEST_POLL = timedelta(seconds=60)
@@ -53,9 +54,9 @@ class Look:
     failure: AzureFailure | None = None
 
 
-async def submit(arm: Arm, work: Work, target: Target, *, failed_before: str | None) -> Deployment:
+async def submit(arm: Arm, work: Work, target: Target, *, ended_before: str | None) -> Deployment:
     """
-    Make sure that the deployment was started; *failed_before* is the correlation id of a failed attempt to repeat.
+    Make sure that the deployment was started; *ended_before* is the correlation id of a former run to be repeated.
 
     Raises:
         StepFailed: Azure refused or could not be asked.
@@ -65,7 +66,7 @@ async def submit(arm: Arm, work: Work, target: Target, *, failed_before: str | N
         arm.get_deployment(target.subscription, target.group, target.name, client_request_id=request_id(work))
     )
     if there is not None:
-        repeat = there.terminal and not there.succeeded and failed_before == (there.correlation_id or "")
+        repeat = there.terminal and ended_before == (there.correlation_id or "")
         if not repeat:
             return there
     work.guard()
@@ -143,11 +144,15 @@ async def _failure(
             "The deployment was canceled", code="DeploymentCanceled", correlation_id=deployment.correlation_id
         )
     correlation = deployment.correlation_id
-    told = failure_from_error(deployment.error or {}, correlation_id=correlation)
+    # Azure may repeat in its reasons what it was given.
+    secrets = [value for value in secrets_of(work.instance).values() if isinstance(value, str)]
+    told = failure_from_error(deployment.error or {}, correlation_id=correlation, secrets=secrets)
     if told.leaves:
         return told
     work.guard()
     failed = await from_azure(
         arm.deployment_failures(subscription, group, deployment.name, client_request_id=request_id(work))
     )
-    return failure_from_error({"details": failed}, correlation_id=correlation) if failed else told
+    if not failed:
+        return told
+    return failure_from_error({"details": failed}, correlation_id=correlation, secrets=secrets)
