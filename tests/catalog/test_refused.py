@@ -246,10 +246,6 @@ TEMPLATES = {
         a_property(("tags",), {"word": "[parameters('administratorLoginPassword')]"}),
         "is a secret, for the properties of resources only",
     ),
-    "tags of its own": (
-        a_property(("tags",), {"owner": "somebody"}),
-        "does not carry the broker's tags",
-    ),
     "a property that Azure does not know": (
         a_property(("properties", "colour"), "red"),
         "has no such property",
@@ -277,6 +273,12 @@ def test_a_spoilt_template_is_refused(copy, spoilt):
     fault = the_fault(copy, reason)
 
     assert fault.file.endswith(TEMPLATE)
+
+
+def test_a_template_with_tags_of_its_own_is_refused(copy):
+    copy.change(TEMPLATE, a_property(("tags",), {"owner": "somebody"}))
+
+    the_fault(copy, "does not carry the broker's tags")
 
 
 def test_a_default_for_a_secret_is_refused(copy):
