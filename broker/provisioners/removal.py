@@ -97,6 +97,8 @@ class Removal:
                 f"{shown} does not carry this service instance's tags, so it may be somebody else's. It was left "
                 "as it is; an operator has to look at it."
             )
+        if records.is_group(target.resource_id):
+            await self._refuse_foreign_contents(work, target)
         state = dict(work.operation.state)
         asked_before = state.get("deleting") == target.resource_id
         if not asked_before or (waited(work, "asked") > ASK_AGAIN_AFTER and not _going(found)):
@@ -113,6 +115,26 @@ class Removal:
             progress=not asked_before or bool(gone),
             cost=Cost(reads=2, deletes=1),
         )
+
+    async def _refuse_foreign_contents(self, work: Work, target: ExternalResource) -> None:
+        """Leave a group alone in which there is something that was not made for its instance."""
+        _, _, subscription, _, group = target.resource_id.split("/")
+        ours = [r.resource_id for r in work.resources if not records.is_group(r.resource_id)]
+        work.guard()
+        found = await from_azure(
+            self._arm.group_resources(subscription, group, client_request_id=request_id(work))
+        )
+        ids = [str(resource["id"]) for resource in found]
+        foreign = [
+            id_
+            for id_ in ids
+            if not any(id_.lower() == own.lower() or records.is_below(id_, own) for own in ours)
+        ]
+        if foreign:
+            raise Impossible(
+                f"{records.shown(target.resource_id)} holds what this broker did not make, such as "
+                f"{records.shown(foreign[0])}. Both were left as they are; an operator has to move or delete it."
+            )
 
     async def roles(self, work: Work) -> Next:
         """Drop what a child's database leaves on its parent's server: its owner and its logins."""
@@ -201,11 +223,16 @@ class Removal:
 
 
 def _next_target(left: Sequence[ExternalResource]) -> ExternalResource | None:
-    """Return the newest resource that does not go with another one of the list."""
+    """
+    Return the newest resource that does not go with another one of the list.
+
+    Groups go last and empty: somebody else's resource must not go with them.
+    """
+    kept = [r for r in left if not records.is_group(r.resource_id)] or left
     tops = [
         resource
-        for resource in left
-        if not any(records.is_below(resource.resource_id, other.resource_id) for other in left)
+        for resource in kept
+        if not any(records.is_below(resource.resource_id, other.resource_id) for other in kept)
     ]
     return max(tops, key=lambda resource: resource.position, default=None)
 

@@ -313,6 +313,41 @@ async def test_a_database_on_a_server_that_is_no_longer_its_parents_is_left_alon
     assert child.living[0] in resources_in(azure, group)
 
 
+async def test_no_database_is_made_on_a_server_that_is_no_longer_its_parents(azure, group, order):
+    server = order("azure-postgresql-server")
+    await server.create()
+    azure.call("PATCH", server.instance.record["main"]["id"], {"tags": {}}, version=VERSION)
+    wait_until(
+        lambda: not azure.call("GET", server.instance.record["main"]["id"], version=VERSION).json()["tags"]
+    )
+    before = resources_in(azure, group)
+    puts = calls_in(azure, group, "PUT")
+
+    child = order("azure-postgresql-database", parent=server)
+    refused = await child.create()
+
+    assert refused.outcome is Outcome.FAILED
+    assert "tags" in refused.description
+    assert child.living == []
+    assert calls_in(azure, group, "PUT") == puts
+    assert resources_in(azure, group) == before
+
+
+async def test_what_somebody_put_into_a_group_of_its_own_is_not_deleted_with_it(azure, order):
+    ordered = in_a_group_of_its_own(order("azure-postgresql-server"))
+    await ordered.create()
+    main = ordered.instance.record["main"]["id"]
+    theirs = main.rsplit("/", 1)[0] + "/somebody-elses"
+    azure.plant(id=theirs, tags={"owner": "somebody else"}, location="westeurope", properties={})
+
+    refused = await ordered.delete()
+
+    own = ordered.instance.record["group"]
+    assert refused.outcome is Outcome.FAILED
+    assert "somebody-elses" in refused.description
+    assert resources_in(azure, own) == [theirs]
+
+
 async def test_an_extension_that_the_server_does_not_allow_is_told(azure, order):
     server = order("azure-postgresql-server", extensions=[])
     await server.create()

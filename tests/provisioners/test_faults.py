@@ -7,7 +7,9 @@ import pytest
 
 from broker.domain.operations import OperationKind
 from broker.provisioners.base import Outcome
+from broker.provisioners.records import secrets_of
 from broker.provisioners.registry import registry
+from tests.azure.stand_in import StandIn, arm_over
 from tests.provisioners.conftest import OFFERINGS
 from tests.provisioners.engine import Order, calls_in, resources_in
 
@@ -60,6 +62,25 @@ async def test_a_failed_deployment_is_told_by_its_innermost_reason_and_cleaned_u
     assert cleaned.outcome is Outcome.DONE, cleaned.description
     assert resources_in(azure, group) == []
     assert server.living == []
+
+
+async def test_a_password_that_azure_repeats_in_its_reason_is_not_told(server, options, tmp_path):
+    # The simulator, as is hoped of Azure, takes such values out by itself.
+    await server.carry_out(OperationKind.PROVISION, "create", until="wait")
+    password = secrets_of(server.instance)["administrator_password"]
+    record, stand_in = server.instance.record, StandIn()
+    path = (
+        f"/subscriptions/{record['subscription']}/resourcegroups/{record['group']}"
+        f"/providers/Microsoft.Resources/deployments/{record['deployments'][0]}"
+    )
+    error = {"code": "SkuNotAvailable", "message": f"Not with {password} here."}
+    stand_in.will_answer("GET", path, 200, {"properties": {"provisioningState": "Failed", "error": error}})
+
+    async with arm_over(stand_in, tmp_path / "token") as arm:
+        failed = await registry(options, arm)["arm_template"].create(server.work())
+
+    assert failed.outcome is Outcome.FAILED
+    assert "Not with *** here" in failed.description
 
 
 async def test_a_deployment_that_failed_for_a_passing_reason_is_started_again(azure, group, server):
