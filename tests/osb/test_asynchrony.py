@@ -77,6 +77,31 @@ def test_an_unbind_that_may_not_be_asynchronous_is_finished_with_its_answer(plat
     assert platform.fetch(instance_id, binding_id).status_code == 404
 
 
+@pytest.mark.requirement("ASY-05")
+def test_a_bind_that_may_not_be_asynchronous_and_takes_too_long_is_undone(platform, external):
+    instance_id, binding_id = platform.ready(), an_id()
+    with external.holding(binding_id, "bind"):
+        answer = platform.bind(instance_id, binding_id)
+
+    refused(answer, 503)
+    platform.settle(instance_id, binding_id)
+    assert platform.fetch(instance_id, binding_id).status_code == 404
+    assert external.logins_of(binding_id) == []
+
+
+@pytest.mark.requirement("ASY-06")
+def test_an_unbind_that_may_not_be_asynchronous_and_takes_too_long_goes_on(platform, external):
+    instance_id = platform.ready()
+    binding_id, _ = platform.bound(instance_id)
+    with external.holding(binding_id, "unbind"):
+        answer = platform.unbind(instance_id, binding_id)
+
+    refused(answer, 503)
+    assert answer.headers["Retry-After"]
+    assert platform.unbind(instance_id, binding_id).status_code in {200, 410}
+    assert external.logins_of(binding_id) == []
+
+
 @pytest.mark.requirement("ASY-08", "ASY-09")
 def test_each_202_holds_an_operation_that_is_a_string(platform, external):
     instance_id, binding_id = an_id(), an_id()
