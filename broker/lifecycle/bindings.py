@@ -150,13 +150,14 @@ class Bindings:
         self, request: BindRequest, started: _Started, patience: Patience
     ) -> Bound | BindingAccepted:
         operation = await self._wait(started.operation.id, self._waits(started, patience))
+        if operation is None and started.may_be_late:
+            return BindingAccepted(started.operation.id)
+        if operation is None and not started.joined:
+            operation = await self._cancel(started.operation)
         if operation is None:
-            if started.may_be_late:
-                return BindingAccepted(started.operation.id)
-            if not started.joined:
-                await self._cancel(started.operation)
+            goes_on = "is still being made" if started.joined else "is being undone"
             raise StillRunning(
-                f"Service binding {shown(request.binding_id)} took longer than a request may and is being undone.",
+                f"Service binding {shown(request.binding_id)} took longer than a request may and {goes_on}.",
                 retry_after=5,
             )
         if operation.status is OperationStatus.FAILED:
@@ -234,7 +235,8 @@ class Bindings:
         catalog = self._catalog.current()
         async with self._db.transaction() as tx:
             instance = await instances.locked(tx, caller.platform, request.instance_id)
-            binding = await bindings.get(tx, instance.key, request.binding_id) if instance else None
+            # Locked before it is read: a step may be writing down at this moment what the undo will go by.
+            binding = await bindings.locked(tx, instance.key, request.binding_id) if instance else None
             running = await operations.running_on_binding(tx, binding.key) if binding else None
             decision = decide_unbind(binding, running, request)
             assert instance is not None, "decide_unbind refuses what is not there"
@@ -262,13 +264,15 @@ class Bindings:
         log_acceptance(operation)
         return _Started(operation, joined=False, may_be_late=may_be_late)
 
-    async def _cancel(self, operation: Operation) -> None:
-        """Mark a bind to be undone, unless it has ended in the meantime."""
+    async def _cancel(self, operation: Operation) -> Operation | None:
+        """Mark a bind to be undone; one that has ended in the meantime is returned, for its end is the answer."""
         async with self._db.transaction() as tx:
             current = await operations.get(tx, operation.id)
-            if current is not None and not current.finished:
-                await operations.save_request(tx, replace(current, cancel_requested_at=tx.now, due_at=tx.now))
-                tx.wake()
+            if current is None or current.finished:
+                return current
+            await operations.save_request(tx, replace(current, cancel_requested_at=tx.now, due_at=tx.now))
+            tx.wake()
+            return None
 
     def _waits(self, started: _Started, patience: Patience) -> Patience:
         """Take less time where a late answer is possible: soon enough, and most often the better one."""

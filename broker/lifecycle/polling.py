@@ -73,7 +73,8 @@ class Polling:
             )
             raise NotFound(f"There is no such operation of the {what}.")
         if found.status is OperationStatus.IN_PROGRESS:
-            wait = min(max(found.due_at - self._clock(), _SOONEST), _LATEST)
+            due_in = _SOONEST if found.held else found.due_at - self._clock()
+            wait = min(max(due_in, _SOONEST), _LATEST)
             return LastOperation(found.status, found.description, retry_after=wait)
         if found.status is OperationStatus.SUCCEEDED:
             if found.kind in _DELETIONS:

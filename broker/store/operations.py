@@ -196,9 +196,14 @@ class PollAnswer(NamedTuple):
     update_repeatable: bool | None
     finished_at: datetime | None
     due_at: datetime
+    held: bool
+    """Whether a step is being taken right now; `due_at` is the end of its lease then."""
 
 
-_POLLED = "SELECT status, kind, description, instance_usable, update_repeatable, finished_at, due_at FROM operations "
+_POLLED = (
+    "SELECT status, kind, description, instance_usable, update_repeatable, finished_at, due_at, "
+    "owner IS NOT NULL FROM operations "
+)
 _POLL = PlainQuery(
     _POLLED + "WHERE id = %s AND platform = %s AND instance_id = %s AND binding_id IS NOT DISTINCT FROM %s"
 )
@@ -235,11 +240,13 @@ async def poll(
         row = await database.fetch_one(_POLL_BINDING, platform, instance_id, binding_id)
     if row is None:
         return None
-    status, kind, description, usable, repeatable, finished_at, due_at = row
+    status, kind, description, usable, repeatable, finished_at, due_at, held = row
     if isinstance(due_at, str):  # as SQLite holds it
         usable, repeatable = _truth(usable), _truth(repeatable)
         finished_at, due_at = finished_at and loaded(finished_at), loaded(due_at)
-    return PollAnswer(_STATUS[status], _KIND[kind], description, usable, repeatable, finished_at, due_at)
+    return PollAnswer(
+        _STATUS[status], _KIND[kind], description, usable, repeatable, finished_at, due_at, bool(held)
+    )
 
 
 def _truth(value: int | None) -> bool | None:

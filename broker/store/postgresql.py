@@ -87,8 +87,10 @@ class Server:
 
 
 def is_unavailable(fault: BaseException) -> bool:
-    """Whether the server, and not the statement, is at fault: away, restarting, full, or too slow."""
-    return isinstance(fault, psycopg.OperationalError | psycopg.InterfaceError)
+    """Whether the server, and not the statement, is at fault: away, restarting, full, read-only, or too slow."""
+    return isinstance(
+        fault, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction
+    )
 
 
 def is_duplicate(fault: BaseException) -> bool:

@@ -4,12 +4,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from broker.domain.requests import BindRequest
 from broker.errors import ConcurrencyError, Gone, NotFound, OperationFailed, StillRunning, UnknownServicePlan
 from broker.lifecycle.bindings import BindingAccepted, Bindings, Bound, Unbound
 from broker.lifecycle.instances import Accepted, Instances, Unchanged
 from broker.lifecycle.polling import Polling
-from broker.store import instances, operations
+from broker.store import instances, operations, tables
+from tests.osb.offerings import SERVICE, SMALL
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +83,33 @@ async def test_a_bind_that_takes_too_long_is_undone_and_answered_so_that_the_pla
     assert desk.external.passwords() == set()
     with pytest.raises(Gone):
         await desk.unbind("i", "b")
+
+
+async def test_a_bind_that_ends_just_before_it_would_be_undone_is_answered_as_made(desk):
+    class LosesPatienceAtTheEnd(Bindings):
+        async def _wait(self, operation_id, patience):
+            await super()._wait(operation_id, patience)
+
+    await desk.ready("i")
+    bindings = LosesPatienceAtTheEnd(desk.database, desk.shop, desk.options)
+
+    bound = await bindings.bind(BindRequest(desk.caller, "i", "b", SERVICE, SMALL))
+
+    assert bound.created
+    assert bound.credentials["password"] in desk.external.passwords()
+
+
+async def test_a_poll_while_a_step_is_taken_is_not_put_off_to_the_end_of_the_lease(desk):
+    with desk.external.holding("i", "create"):
+        await desk.order("i")
+        async with desk.database.transaction() as tx:
+            operation = await operations.last_of_instance(tx, "cf", "i")
+            await tx.execute(
+                update(tables.operations).values(owner="somebody", due_at=tx.now + timedelta(seconds=30))
+            )
+        polled = await Polling(desk.database, desk.options).last_operation("cf", "i", None, str(operation.id))
+
+    assert polled.retry_after == timedelta(seconds=1)
 
 
 async def test_a_late_bind_is_polled_only_by_a_platform_that_agreed(desk):

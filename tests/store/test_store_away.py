@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from broker.errors import StoreUnavailable
-from broker.store import instances, operations, sqlite
+from broker.store import instances, operations, postgresql, sqlite
 from broker.store.database import Database
 from broker.store.sealing import KeyRing
 from tests.store.nouns import an_instance
@@ -84,3 +84,7 @@ async def test_connections_that_died_in_the_pool_are_not_noticed(postgresql_url:
     async with database.transaction() as tx, database.transaction() as other:
         assert tx.now <= other.now
     await database.close()
+
+
+def test_a_server_that_became_read_only_is_away_and_no_fault_of_the_statement():
+    assert postgresql.is_unavailable(psycopg.errors.ReadOnlySqlTransaction("cannot execute UPDATE"))
