@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.end_to_end.logins import connect, works
 from tests.end_to_end.orders import ALL_IN_ONE, DATABASE, SHARED_SERVER
 from tests.osb.platform import an_id, at_once
+from tests.simulated import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -82,8 +83,13 @@ def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(world):
             with ThreadPoolExecutor(len(history)) as pool:
                 asked = [pool.submit(ask, platform, instance, bindings, request) for request in history]
                 answers = [one.result() for one in asked]
+            wait_until(lambda: world.count("operations", "status = 'in progress'") == 0)
+            made = shared.roles() - before
+            fetched = [platform.fetch(instance, binding) for binding in bindings]
             platform.gone(instance, DATABASE.plan_id, DATABASE.service_id)
 
+            bound = {f.json()["credentials"]["username"] for f in fetched if f.status_code == 200}
+            assert {role for role in made if role.startswith("app")} == bound
             assert [a.text for r, a in zip(history, answers, strict=True) if not expected(r, a)] == []
             assert shared.roles() == before
 
