@@ -30,7 +30,7 @@ from broker.domain.decisions import (
 )
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
 from broker.domain.json_values import same_json
-from broker.domain.operations import Operation, OperationKind, Stage
+from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
 from broker.domain.parameters import changed, check_growth, check_update, merged
 from broker.domain.requests import DeprovisionRequest, ProvisionRequest, UpdateRequest
 from broker.errors import (
@@ -90,10 +90,18 @@ def check_order(plan: ServicePlan, request: ProvisionRequest) -> None:
 
 
 def decide_update(
-    instance: ServiceInstance | None, running: Operation | None, request: UpdateRequest, catalog: Catalog
+    instance: ServiceInstance | None,
+    running: Operation | None,
+    request: UpdateRequest,
+    catalog: Catalog,
+    *,
+    last: Operation | None = None,
 ) -> UpdateDecision:
     """
     Decide what an update comes to. `previous_values` never count: what is applied is known better here.
+
+    *last* is the latest operation on the instance. An update that failed may have changed a part in Azure:
+    asking for what is applied is then no idle request, it takes that part back.
 
     Raises:
         NotFound: There is no such instance.
@@ -121,7 +129,8 @@ def decide_update(
         )
     asked = _asked(instance, applied, request, catalog)
     if running is None:
-        return AlreadyDone() if asked is applied else Change(asked)
+        idle = asked is applied and not (_changed_something(last) and _names_something(request))
+        return AlreadyDone() if idle else Change(asked)
     if running.kind is OperationKind.UPDATE:
         wanted = instance.asked
         if wanted is not None and _same_configuration(wanted, asked, request.maintenance_version):
@@ -227,6 +236,15 @@ def _same_configuration(one: Configuration, other: Configuration, version: str |
         and same_json(one.parameters, other.parameters)
         and (version is None or one.maintenance_version == version)
     )
+
+
+def _changed_something(last: Operation | None) -> bool:
+    """Whether the latest operation may have left the instance between two configurations."""
+    return last is not None and last.kind is OperationKind.UPDATE and last.status is OperationStatus.FAILED
+
+
+def _names_something(request: UpdateRequest) -> bool:
+    return request.service_plan_id is not None or request.parameters is not None
 
 
 def _only_context(request: UpdateRequest) -> bool:

@@ -189,7 +189,8 @@ class Instances:
         async with self._db.transaction() as tx:
             instance = await instances.locked(tx, caller.platform, request.instance_id)
             running = await operations.running_on_instance(tx, instance.key) if instance else None
-            decision = decide_update(instance, running, request, catalog)
+            last = await operations.last_of_instance(tx, caller.platform, request.instance_id)
+            decision = decide_update(instance, running, request, catalog, last=last)
             assert instance is not None, "decide_update refuses what is not there"
             if isinstance(decision, Join | Change):
                 _needs_async(request, "This update")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker.azure import naming
@@ -27,7 +27,7 @@ class Plan:
     place: Place
     generation: int
     known: Known
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = field(repr=False)
     resources: tuple[PlannedResource, ...]
 
     @property

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from broker.domain.decisions import AlreadyDone, Change, CreateAfresh, CreateAgain, Join, Remove
 from broker.domain.instance_rules import decide_deprovision, decide_provision, decide_update
 from broker.domain.instances import Configuration, Context, InstanceState
-from broker.domain.operations import OperationKind, Stage
+from broker.domain.operations import OperationKind, OperationStatus, Stage
 from broker.errors import (
     AlreadyExists,
     BrokerError,
@@ -179,6 +181,20 @@ def test_an_update_lays_what_is_given_over_what_is_applied():
     decision = decide_update(an_instance(applied=applied), None, request, CATALOG)
 
     assert decision == Change(Configuration("small", {"storageGB": 64}, {"password": "kept"}, "1.0.0"))
+
+
+@pytest.mark.parametrize(
+    "request_", [an_update(parameters={"storageGB": 32}), an_update(service_plan_id="small")]
+)
+def test_after_a_failed_update_going_back_to_what_is_applied_is_work(request_):
+    applied = Configuration("small", {"storageGB": 32})
+    instance = an_instance(applied=applied)
+    failed = an_operation(OperationKind.UPDATE, instance, status=OperationStatus.FAILED)
+    succeeded = replace(failed, status=OperationStatus.SUCCEEDED)
+
+    assert decide_update(instance, None, request_, CATALOG, last=failed) == Change(applied)
+    assert decide_update(instance, None, request_, CATALOG, last=succeeded) == AlreadyDone()
+    assert decide_update(instance, None, an_update(), CATALOG, last=failed) == AlreadyDone()
 
 
 def test_an_update_may_repeat_what_can_never_change_as_long_as_it_is_the_same():
