@@ -104,6 +104,7 @@ def test_a_request_that_failed_to_authenticate_changes_nothing(platform, externa
     ]
 
     assert [answer.status_code for answer in answers] == [401] * 5
+    assert platform.settle(instance_id).json()["state"] == "succeeded"
     assert platform.poll(new_instance).status_code == 404
     assert platform.fetch(instance_id, new_binding).status_code == 404
     assert platform.fetch(instance_id).json()["parameters"]["size"] == 1

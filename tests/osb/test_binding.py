@@ -104,6 +104,28 @@ def test_the_same_binding_with_other_parameters_is_409_and_changes_nothing(platf
     assert external.creations[binding_id] == 1
 
 
+def in_the_bind_resource(app):
+    return ask(bind_resource={"app_guid": app})
+
+
+def in_its_older_place(app):
+    return ask(app_guid=app)
+
+
+@pytest.mark.requirement("BND-17")
+@pytest.mark.parametrize("first", [in_the_bind_resource, in_its_older_place])
+@pytest.mark.parametrize("again", [in_the_bind_resource, in_its_older_place])
+def test_the_same_bind_is_one_for_the_same_app_wherever_that_is_named(platform, first, again):
+    instance_id, binding_id = platform.ready(), an_id()
+
+    answers = [
+        platform.bind(instance_id, binding_id, body)
+        for body in (first("app"), again("app"), again("another"), ask())
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 200, 409, 409]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

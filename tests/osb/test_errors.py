@@ -1,7 +1,11 @@
 """What a refusal looks like (spec, "Service Broker Errors")."""
 
+import json
+
 import pytest
 
+from broker.api import answers
+from broker.errors import RequiresApp
 from tests.osb.offerings import FIXED, HURRIED, SERVICE, SMALL
 from tests.osb.platform import an_id, ask, change, order, refused
 
@@ -69,6 +73,14 @@ def test_the_defined_causes_have_exactly_their_words(platform, external):
             422,
             "MaintenanceInfoConflict",
         )
+
+
+@pytest.mark.requirement("ERR-06")
+def test_the_cause_that_no_offering_of_ours_has_would_have_its_word_too():
+    answer = answers.refused(RequiresApp())
+
+    assert answer.status_code == 422
+    assert json.loads(bytes(answer.body))["error"] == "RequiresApp"
 
 
 @pytest.mark.requirement("ERR-07")

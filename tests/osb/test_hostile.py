@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.osb.offerings import PLAIN, PLAIN_SERVICE, SERVICE, SMALL
+from tests.osb.offerings import LARGE, PLAIN, PLAIN_SERVICE, SERVICE, SMALL
 from tests.osb.platform import RawAnswer, an_id, ask, change, order, read_all, refused
 
 
@@ -62,10 +62,23 @@ def test_json_nested_a_hundred_thousand_deep_is_refused(platform, opening, closi
 
 
 @pytest.mark.requirement("HOS-03")
-def test_duplicate_keys_are_refused(platform):
-    text = json.dumps(order())[:-1] + f', "plan_id": "{PLAIN}"' + "}"
+@pytest.mark.parametrize(
+    "fields",
+    [
+        f'"plan_id": "{LARGE}"',
+        f'"plan_id": "{SMALL}"',
+        '"parameters": {"size": 1, "size": 2}',
+        '"parameters": {"labels": {"a": [{"b": 1, "b": 1}]}}',
+        '"context": {"platform": "one", "platform": "two"}',
+    ],
+)
+def test_duplicate_keys_are_refused_where_either_value_would_do(platform, fields):
+    instance_id = an_id()
+    text = json.dumps(order())[:-1] + f", {fields}}}"
 
-    refused(platform.provision(an_id(), text), 400)
+    refused(platform.provision(instance_id, text), 400)
+
+    assert platform.poll(instance_id).status_code == 404
 
 
 @pytest.mark.requirement("HOS-04")
@@ -147,29 +160,42 @@ def test_text_that_means_something_elsewhere_is_only_text(platform, external, te
     assert platform.bind(instance_id, an_id(), ask(parameters={"note": text})).status_code == 201
 
 
+MEANT = f"?service_id={SERVICE}&plan_id={SMALL}&accepts_incomplete=true"
+"""What any method of the API would need in a query."""
 ROUTES = [
-    "/v2/catalog",
-    "/v2/service_instances/{i}",
-    "/v2/service_instances/{i}/last_operation",
-    "/v2/service_instances/{i}/service_bindings/{b}",
-    "/v2/service_instances/{i}/service_bindings/{b}/last_operation",
+    ("/v2/catalog", {}),
+    ("/v2/service_instances/{i}", order(parameters={"size": 2})),
+    ("/v2/service_instances/{i}/last_operation", {}),
+    ("/v2/service_instances/{i}/service_bindings/{b}", ask()),
+    ("/v2/service_instances/{i}/service_bindings/{b}/last_operation", {}),
 ]
+"""Each route with a body that some method of it would serve."""
 
 
 @pytest.mark.requirement("HOS-07")
 @pytest.mark.parametrize(
     "method", ["HEAD", "OPTIONS", "TRACE", "POST", "CONNECT", "BREW", "GETT", "PROPFIND"]
 )
-@pytest.mark.parametrize("route", ROUTES)
-def test_other_methods_have_no_effect(platform, external, method, route):
-    instance_id, binding_id = an_id(), an_id()
-    path = route.format(i=instance_id, b=binding_id)
+@pytest.mark.parametrize(("route", "meant"), ROUTES)
+def test_other_methods_have_no_effect(platform, external, method, route, meant):
+    body = json.dumps(meant).encode()
+    instance_id = platform.ready(order(parameters={"size": 1}))
+    binding_id, bound = platform.bound(instance_id)
+    new_instance, new_binding = an_id(), an_id()
 
-    answer = platform.raw(f"{method} {path} HTTP/1.1\r\nContent-Length: 2", b"{}")
+    # An effect on what is there would hide one on what is not: the new ids come first.
+    for i, b in [(new_instance, new_binding), (instance_id, new_binding), (instance_id, binding_id)]:
+        path = route.format(i=i, b=b) + MEANT
+        answer = platform.raw(f"{method} {path} HTTP/1.1\r\nContent-Length: {len(body)}", body)
+        assert answer.status in {200, 400, 404, 405, 501}
 
-    assert answer.status in {200, 400, 404, 405, 501}
-    assert external.creations[instance_id] == external.creations[binding_id] == 0
-    assert platform.poll(instance_id).status_code == 404
+    assert platform.settle(instance_id).json()["state"] == "succeeded"
+    assert platform.fetch(instance_id).json()["parameters"] == {"size": 1}
+    assert platform.fetch(instance_id, binding_id).status_code == 200
+    assert bound["credentials"]["password"] in external.passwords()
+    assert external.updates[instance_id] == 0
+    assert platform.poll(new_instance).status_code == 404
+    assert platform.poll(instance_id, new_binding).status_code == 404
 
 
 @pytest.mark.requirement("HOS-08")
@@ -208,6 +234,8 @@ def test_a_body_shorter_than_announced_is_never_acted_on(platform, external):
 
         assert platform.catalog().status_code == 200
 
+    # Whatever the broker made of it when the connection was closed came before this.
+    platform.ready()
     assert platform.poll(instance_id).status_code == 404
     assert external.creations[instance_id] == 0
 

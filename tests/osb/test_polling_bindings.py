@@ -56,6 +56,16 @@ def test_polling_an_unknown_binding_or_instance_is_404(platform):
     assert platform.poll(platform.ready(), binding_id).status_code == 404
 
 
+@pytest.mark.requirement("LOB-03", "LOB-04")
+def test_an_operation_is_known_of_its_own_binding_and_instance_alone(platform, slow_bind):
+    instance_id, binding_id, operation = slow_bind
+
+    assert platform.poll(instance_id, an_id(), operation=operation).status_code == 404
+    assert platform.poll(an_id(), binding_id, operation=operation).status_code == 404
+    assert platform.poll(platform.ready(), binding_id, operation=operation).status_code == 404
+    assert platform.poll(instance_id, operation=operation).status_code == 404
+
+
 @pytest.mark.requirement("LOB-07", "LOB-01")
 def test_polling_an_unbind_until_it_is_finished(platform, external):
     instance_id = platform.ready()

@@ -35,7 +35,7 @@ def test_the_predecessor_alone_is_enough(platform):
 @pytest.mark.requirement("ROT-07")
 def test_the_same_rotation_again_is_200_and_makes_nothing(platform, external):
     instance_id, new = platform.ready(), an_id()
-    old, _ = platform.bound(instance_id)
+    old, _ = platform.bound(instance_id, ask(parameters={"role": "reader"}))
     body = ask(predecessor_binding_id=old)
 
     first = platform.bind(instance_id, new, body)
