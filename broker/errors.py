@@ -243,7 +243,9 @@ class Unforeseen(BrokerError):
     """A fault of the broker itself; the log has it whole."""
 
     def __init__(self) -> None:
-        super().__init__("The broker met an unforeseen fault; its log says more. Nothing is known to have changed.")
+        super().__init__(
+            "The broker met an unforeseen fault; its log says more. Nothing is known to have changed."
+        )
 
 
 class Unavailable(BrokerError):

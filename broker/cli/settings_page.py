@@ -14,8 +14,8 @@ _HEAD = """\
 This page is made by `osb config docs` from the settings' model; a test holds it current.
 
 Each setting is an environment variable. A **secret** may come from a file instead: `{prefix}<NAME>_FILE` names it,
-blanks and line breaks around it are no part of it. All settings may stand in a TOML file that `{prefix}SETTINGS_FILE` names,
-under their names in lower case without the prefix. The environment wins over the file.
+blanks and line breaks around it are no part of it. All settings may stand in a TOML file that `{prefix}SETTINGS_FILE`
+names, under their names in lower case without the prefix. The environment wins over the file.
 
 Durations are written `500ms`, `30s`, `10m`, `2h` or `90d`. Lists are written with commas or as JSON.
 
