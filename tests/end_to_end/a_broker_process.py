@@ -5,6 +5,7 @@ It is forked from a server that has done the imports and nothing else, so that a
 """
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import socket
@@ -68,7 +69,11 @@ def main(settings: dict[str, Any], at: At | None, log: str, ready: Connection) -
 
 async def _serve(given: dict[str, Any], at: At | None, ready: Connection) -> None:
     stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    if (tests := multiprocessing.parent_process()) is not None:
+        # Tests that are killed themselves leave no broker behind.
+        loop.add_reader(tests.sentinel, lambda: os.kill(os.getpid(), signal.SIGKILL))
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     async with running(read_settings(**given), failpoints=Dying(at)) as broker, asyncio.TaskGroup() as tasks:
         servers = [
