@@ -71,14 +71,13 @@ def other_credentials() -> Passwords:
 
 
 @pytest.fixture(scope="session")
-def broker(database_url, external, credentials, other_credentials, tmp_path_factory) -> Iterator[Served]:
+def broker(database_url, external, credentials, other_credentials) -> Iterator[Served]:
     with served(
         database_url=database_url,
         sealing_key="tests:" + base64.b64encode(os.urandom(32)).decode(),
         platforms=(credentials.setting, other_credentials.setting),
         catalog=CATALOG,
         provisioners={"external": ExternalProvisioner(external)},
-        folder=tmp_path_factory.mktemp("broker"),
     ) as running:
         yield running
 
@@ -86,6 +85,16 @@ def broker(database_url, external, credentials, other_credentials, tmp_path_fact
 @pytest.fixture
 def platform(broker, credentials) -> Iterator[Platform]:
     client = Platform(broker.url, credentials.name, credentials.setting.username, credentials.password)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def impatient(broker, credentials) -> Iterator[Platform]:
+    """The same platform, at a listener whose requests wait for hardly anything: for work that is held."""
+    client = Platform(
+        broker.impatient_url, credentials.name, credentials.setting.username, credentials.password
+    )
     yield client
     client.close()
 

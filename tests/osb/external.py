@@ -40,7 +40,7 @@ class Login:
     password: str
 
 
-@dataclass
+@dataclass(repr=False)
 class External:
     """The books, and what the test wants to happen next; safe to use from any thread."""
 

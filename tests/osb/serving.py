@@ -6,9 +6,8 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 
 import uvicorn
 
@@ -26,10 +25,10 @@ from broker.store.migrations import upgrade
 from broker.store.sealing import KeyRing
 from tests.osb.external import dashboard_of
 
-QUICK = timedelta(milliseconds=400)
-"""How long a request that could be answered 202 waits for a better answer: a fast bind takes a fraction of it."""
-WAIT = timedelta(seconds=4)
-"""How long any request waits: long enough for whatever is not held, short enough for a test that holds something."""
+PATIENT = LifecycleOptions(request_wait=timedelta(seconds=30), quick_wait=timedelta(seconds=15))
+"""For whatever is not held: it takes milliseconds, or seconds where the machine has much else to do."""
+IMPATIENT = LifecycleOptions(request_wait=timedelta(seconds=1), quick_wait=timedelta(milliseconds=200))
+"""For work that a test holds: no wait would be long enough, so none needs to be long."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class Served:
     """A running broker."""
 
     url: str
+    impatient_url: str
+    """The same broker, but its requests wait for hardly anything."""
     database_url: str
 
 
@@ -62,13 +63,12 @@ def served(
     platforms: Sequence[PlatformCredentials],
     catalog: Catalog,
     provisioners: Mapping[str, Provisioner],
-    folder: Path,
 ) -> Iterator[Served]:
     """Migrate the database, serve until the end of the block, and stop in good order."""
     upgrade(database_url)
     key_id, _, key = sealing_key.partition(":")
     keys = KeyRing([(key_id, base64.b64decode(key))])
-    listener = socket.create_server(("127.0.0.1", 0))
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ready, stop, faults = threading.Event(), asyncio.Event(), []
 
     async def serve() -> None:
@@ -76,18 +76,29 @@ def served(
             database = await Database.open(database_url, sealing=keys, broker_id="conformance")
             stack.push_async_callback(database.close)
             source = FixedCatalog(catalog)
-            options = LifecycleOptions(request_wait=WAIT, quick_wait=QUICK, foresee=foresee)
-            app = create_app(database, catalog=source, platforms=platforms, options=options)
-            server = uvicorn.Server(
-                uvicorn.Config(app, http=JsonHttpProtocol, lifespan="off", log_config=None, access_log=False)
-            )
+            apps = [
+                create_app(
+                    database, catalog=source, platforms=platforms, options=replace(options, foresee=foresee)
+                )
+                for options in (PATIENT, IMPATIENT)
+            ]
+            servers = [
+                uvicorn.Server(
+                    uvicorn.Config(
+                        app, http=JsonHttpProtocol, lifespan="off", log_config=None, access_log=False
+                    )
+                )
+                for app in apps
+            ]
             runner = Runner(database, provisioners, RunnerOptions(name="conformance"))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(runner.run())
-                tasks.create_task(server.serve(sockets=[listener]))
+                for server, listener in zip(servers, listeners, strict=True):
+                    tasks.create_task(server.serve(sockets=[listener]))
                 ready.set()
                 await stop.wait()
-                server.should_exit = True
+                for server in servers:
+                    server.should_exit = True
                 runner.stop()
 
     def run() -> None:
@@ -104,11 +115,12 @@ def served(
     ready.wait()
     try:
         if not faults:
-            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", database_url)
+            yield Served(*(f"http://127.0.0.1:{one.getsockname()[1]}" for one in listeners), database_url)
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
-        listener.close()
+        for listener in listeners:
+            listener.close()
         if faults:
             raise faults[0]

@@ -19,7 +19,7 @@ STEPS = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(batches=st.lists(st.lists(STEPS, min_size=1, max_size=3), min_size=1, max_size=6))
-def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(platform, external, batches):
+def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(platform, impatient, external, batches):
     instance_id = platform.ready(order(parameters={"size": 1}))
     bindings = [an_id() for _ in range(3)]
     handed_out: set[str] = set()
@@ -30,11 +30,11 @@ def test_no_order_of_requests_leaves_a_login_of_a_deleted_instance(platform, ext
             external.fail(instance_id if what.endswith("update") else binding_id, what.rpartition(" ")[2])
             return None
         if what == "bind slowly":
-            return platform.bind(instance_id, binding_id, asynchronous=True)
+            return impatient.bind(instance_id, binding_id, asynchronous=True)
         if what == "bind":
             return platform.bind(instance_id, binding_id, ask())
         if what == "unbind":
-            return platform.unbind(instance_id, binding_id, asynchronous=True)
+            return impatient.unbind(instance_id, binding_id, asynchronous=True)
         if what == "update":
             return platform.update(instance_id, change(parameters={"size": 2 + number % 90}))
         if what == "provision":

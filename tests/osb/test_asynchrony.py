@@ -78,10 +78,10 @@ def test_an_unbind_that_may_not_be_asynchronous_is_finished_with_its_answer(plat
 
 
 @pytest.mark.requirement("ASY-05")
-def test_a_bind_that_may_not_be_asynchronous_and_takes_too_long_is_undone(platform, external):
+def test_a_bind_that_may_not_be_asynchronous_and_takes_too_long_is_undone(platform, impatient, external):
     instance_id, binding_id = platform.ready(), an_id()
     with external.holding(binding_id, "bind"):
-        answer = platform.bind(instance_id, binding_id)
+        answer = impatient.bind(instance_id, binding_id)
 
     refused(answer, 503)
     platform.settle(instance_id, binding_id)
@@ -90,11 +90,11 @@ def test_a_bind_that_may_not_be_asynchronous_and_takes_too_long_is_undone(platfo
 
 
 @pytest.mark.requirement("ASY-06")
-def test_an_unbind_that_may_not_be_asynchronous_and_takes_too_long_goes_on(platform, external):
+def test_an_unbind_that_may_not_be_asynchronous_and_takes_too_long_goes_on(platform, impatient, external):
     instance_id = platform.ready()
     binding_id, _ = platform.bound(instance_id)
     with external.holding(binding_id, "unbind"):
-        answer = platform.unbind(instance_id, binding_id)
+        answer = impatient.unbind(instance_id, binding_id)
 
     refused(answer, 503)
     assert answer.headers["Retry-After"]
@@ -103,7 +103,7 @@ def test_an_unbind_that_may_not_be_asynchronous_and_takes_too_long_goes_on(platf
 
 
 @pytest.mark.requirement("ASY-08", "ASY-09")
-def test_each_202_holds_an_operation_that_is_a_string(platform, external):
+def test_each_202_holds_an_operation_that_is_a_string(platform, impatient, external):
     instance_id, binding_id = an_id(), an_id()
     external.hold(binding_id, "bind", "unbind")
 
@@ -111,10 +111,10 @@ def test_each_202_holds_an_operation_that_is_a_string(platform, external):
     platform.settle(instance_id)
     answers.append(platform.update(instance_id, change(parameters={"size": 3})))
     platform.settle(instance_id)
-    answers.append(platform.bind(instance_id, binding_id, asynchronous=True))
+    answers.append(impatient.bind(instance_id, binding_id, asynchronous=True))
     external.release(binding_id, "bind")
     platform.settle(instance_id, binding_id)
-    answers.append(platform.unbind(instance_id, binding_id, asynchronous=True))
+    answers.append(impatient.unbind(instance_id, binding_id, asynchronous=True))
     external.release(binding_id)
     platform.settle(instance_id, binding_id)
     answers.append(platform.deprovision(instance_id))

@@ -43,10 +43,10 @@ def test_a_new_binding_is_201_with_credentials_that_work(platform, external, bod
 
 
 @pytest.mark.requirement("BND-03", "BND-28")
-def test_a_bind_that_goes_on_is_202_with_an_operation_and_nothing_else(platform, external):
+def test_a_bind_that_goes_on_is_202_with_an_operation_and_nothing_else(platform, impatient, external):
     instance_id, binding_id = platform.ready(), an_id()
     with external.holding(binding_id, "bind"):
-        answer = platform.bind(instance_id, binding_id, asynchronous=True)
+        answer = impatient.bind(instance_id, binding_id, asynchronous=True)
 
     assert answer.status_code == 202
     assert set(answer.json()) == {"operation"}
@@ -78,10 +78,10 @@ def test_the_same_bind_of_a_finished_binding_is_200_with_the_same_credentials(pl
 
 
 @pytest.mark.requirement("BND-06")
-def test_the_same_bind_while_it_runs_is_202_with_the_first_operation(platform, external):
+def test_the_same_bind_while_it_runs_is_202_with_the_first_operation(platform, impatient, external):
     instance_id, binding_id = platform.ready(), an_id()
     with external.holding(binding_id, "bind"):
-        answers = [platform.bind(instance_id, binding_id, asynchronous=True) for _ in range(2)]
+        answers = [impatient.bind(instance_id, binding_id, asynchronous=True) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [202] * 2
     assert len({answer.json()["operation"] for answer in answers}) == 1
@@ -208,12 +208,12 @@ def test_what_cannot_be_bound_is_refused(platform):
 
 
 @pytest.mark.requirement("BND-27")
-def test_a_bind_during_the_making_is_a_concurrency_error(platform, external):
+def test_a_bind_during_the_making_is_a_concurrency_error(platform, impatient, external):
     instance_id = an_id()
     with external.holding(instance_id, "create"):
         platform.provision(instance_id)
 
-        refused(platform.bind(instance_id, an_id()), 422, "ConcurrencyError")
+        refused(impatient.bind(instance_id, an_id()), 422, "ConcurrencyError")
     platform.settle(instance_id)
     assert platform.bind(instance_id, an_id()).status_code == 201
 

@@ -33,10 +33,10 @@ def test_an_unknown_binding_is_404_wherever_it_is_looked_for(platform):
 
 
 @pytest.mark.requirement("GBN-05", "GBN-07")
-def test_a_binding_in_the_making_is_404_and_then_has_its_credentials(platform, external):
+def test_a_binding_in_the_making_is_404_and_then_has_its_credentials(platform, impatient, external):
     instance_id, binding_id = platform.ready(), an_id()
     with external.holding(binding_id, "bind"):
-        platform.bind(instance_id, binding_id, asynchronous=True)
+        impatient.bind(instance_id, binding_id, asynchronous=True)
 
         refused(platform.fetch(instance_id, binding_id), 404)
     platform.settle(instance_id, binding_id)

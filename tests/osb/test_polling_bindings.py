@@ -7,11 +7,11 @@ from tests.osb.platform import an_id
 
 
 @pytest.fixture
-def slow_bind(platform, external):
+def slow_bind(platform, impatient, external):
     """An instance and a binding whose bind is in progress; released at the end."""
     instance_id, binding_id = platform.ready(), an_id()
     external.hold(binding_id, "bind")
-    answer = platform.bind(instance_id, binding_id, asynchronous=True)
+    answer = impatient.bind(instance_id, binding_id, asynchronous=True)
     assert answer.status_code == 202, answer.text
     yield instance_id, binding_id, answer.json()["operation"]
     external.release(binding_id)
@@ -67,12 +67,12 @@ def test_an_operation_is_known_of_its_own_binding_and_instance_alone(platform, s
 
 
 @pytest.mark.requirement("LOB-07", "LOB-01")
-def test_polling_an_unbind_until_it_is_finished(platform, external):
+def test_polling_an_unbind_until_it_is_finished(platform, impatient, external):
     instance_id = platform.ready()
     binding_id, _ = platform.bound(instance_id)
     external.hold(binding_id, "unbind")
 
-    answer = platform.unbind(instance_id, binding_id, asynchronous=True)
+    answer = impatient.unbind(instance_id, binding_id, asynchronous=True)
     operation = answer.json()["operation"]
     during = platform.poll(instance_id, binding_id, operation=operation)
     external.release(binding_id)

@@ -77,6 +77,11 @@ def controller(platform, external):
     return Controller(platform, external)
 
 
+@pytest.fixture
+def impatient_controller(impatient, external):
+    return Controller(impatient, external)
+
+
 def test_every_recorded_request_is_sent_by_a_test_of_this_file():
     source = Path(__file__).read_text(encoding="utf-8")
 
@@ -317,8 +322,8 @@ def test_a_deprovision_that_failed_is_polled_as_failed_and_sent_again(controller
     assert external.living(controller.instance) == []
 
 
-def test_an_asynchronous_bind_is_polled_and_then_fetched(controller, external):
-    controller.ready()
+def test_an_asynchronous_bind_is_polled_and_then_fetched(impatient_controller, external):
+    controller = impatient_controller.ready()
     controller.parameters = {"role": "reader"}
     with external.holding(controller.binding, "bind"):
         assert controller.send("bind asynchronously").status_code == 202
@@ -334,8 +339,8 @@ def test_an_asynchronous_bind_is_polled_and_then_fetched(controller, external):
     assert fetched.json()["credentials"]["password"] not in external.passwords()
 
 
-def test_a_failed_asynchronous_bind_is_polled_as_failed_and_leaves_nothing(controller, external):
-    controller.ready()
+def test_a_failed_asynchronous_bind_is_polled_as_failed_and_leaves_nothing(impatient_controller, external):
+    controller = impatient_controller.ready()
     controller.parameters = {"role": "reader"}
     external.hold(controller.binding, "bind")
     assert controller.send("bind asynchronously").status_code == 202

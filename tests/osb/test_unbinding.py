@@ -47,11 +47,11 @@ def test_unbinding_what_is_not_there_is_410(platform):
 
 
 @pytest.mark.requirement("UNB-08")
-def test_the_same_unbind_while_it_runs_is_202_with_the_first_operation(platform, external):
+def test_the_same_unbind_while_it_runs_is_202_with_the_first_operation(platform, impatient, external):
     instance_id = platform.ready()
     binding_id, _ = platform.bound(instance_id)
     with external.holding(binding_id, "unbind"):
-        answers = [platform.unbind(instance_id, binding_id, asynchronous=True) for _ in range(2)]
+        answers = [impatient.unbind(instance_id, binding_id, asynchronous=True) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [202] * 2
     assert len({answer.json()["operation"] for answer in answers}) == 1
@@ -60,16 +60,16 @@ def test_the_same_unbind_while_it_runs_is_202_with_the_first_operation(platform,
 
 
 @pytest.mark.requirement("UNB-09", "UNB-14")
-def test_an_unbind_during_the_bind_ends_with_nothing_left(platform, external):
+def test_an_unbind_during_the_bind_ends_with_nothing_left(platform, impatient, external):
     instance_id, binding_id = platform.ready(), an_id()
     with external.holding(binding_id, "bind"):
-        platform.bind(instance_id, binding_id, asynchronous=True)
-        answer = platform.unbind(instance_id, binding_id, asynchronous=True)
+        impatient.bind(instance_id, binding_id, asynchronous=True)
+        answer = impatient.unbind(instance_id, binding_id, asynchronous=True)
 
     if answer.status_code == 422:
         refused(answer, 422, "ConcurrencyError")
         platform.settle(instance_id, binding_id)
-        assert platform.unbind(instance_id, binding_id, asynchronous=True).status_code in {200, 202}
+        assert impatient.unbind(instance_id, binding_id, asynchronous=True).status_code in {200, 202}
     else:
         assert answer.status_code in {200, 202}
     settled = platform.settle(instance_id, binding_id)
