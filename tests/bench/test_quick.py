@@ -1,0 +1,28 @@
+import json
+import subprocess
+import sys
+
+
+def test_a_quick_run_measures_everything_that_the_long_one_does(tmp_path):
+    figures = tmp_path / "figures.json"
+
+    run = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", "--json", str(figures)],
+        capture_output=True,
+        text=True,
+        timeout=150,  # half a minute on two idle cores
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    measured = {figure["name"]: figure for figure in json.loads(figures.read_text())}
+    assert [name for name, figure in measured.items() if figure.get("ratio")] == [
+        "GET /v2/catalog, 200",
+        "GET /v2/catalog, 304",
+        "GET last_operation, PostgreSQL",
+    ]
+    assert {name for name in measured if name.startswith(("accepted", "ready"))} == {
+        "accepted to first request at Azure, p50",
+        "accepted to first request at Azure, p99",
+        "ready, beyond the imports of its libraries",
+    }
