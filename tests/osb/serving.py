@@ -55,6 +55,13 @@ def foresee(_plan: ServicePlan, instance: ServiceInstance, _parent: ServiceInsta
     return Foresight(dashboard_url=dashboard_of(instance.key))
 
 
+def a_listener() -> socket.socket:
+    """A port that was free; asyncio turns Nagle's delay off only for sockets that name their protocol."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
 @contextmanager
 def served(
     *,
@@ -68,7 +75,7 @@ def served(
     upgrade(database_url)
     key_id, _, key = sealing_key.partition(":")
     keys = KeyRing([(key_id, base64.b64decode(key))])
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    listeners = [a_listener() for _ in range(2)]
     ready, stop, faults = threading.Event(), asyncio.Event(), []
 
     async def serve() -> None:
