@@ -32,7 +32,8 @@ def test_an_instance_is_made_once_and_goes_wholly_wherever_the_broker_dies(world
     broker, ordered = through_death(world, dies, lambda p: p.provision(instance, ALL_IN_ONE.order()))
     settled = broker.platform.settle(instance).json()
 
-    assert ordered.status_code == 202
+    # Where it died in its last save, the order that is repeated to the next broker may find it made.
+    assert ordered.status_code in {200, 202}
     assert settled["state"] == "succeeded"
     assert world.operations("provision") == ["succeeded"]
     assert len(world.deployments()) == len(world.servers()) == world.count("service_instances") == 1
