@@ -31,6 +31,7 @@ API_VERSIONS: Mapping[str, str] = {
     "Microsoft.Resources/providers": "2025-04-01",
     "Microsoft.Resources/locations": "2022-12-01",
     "Microsoft.Authorization/permissions": "2022-04-01",
+    "Microsoft.Authorization/roleAssignments": "2022-04-01",
 }
 """The api-versions of what the broker itself asks for; a cloud that lags may be given others."""
 
@@ -70,6 +71,10 @@ class Arm:
             on_call=on_call,
             limit=limit,
         )
+
+    def api_version(self, resource_type: str) -> str:
+        """Return the api-version at which this cloud is asked for one of the types in `API_VERSIONS`."""
+        return self._api_versions[resource_type]
 
     # Resources
 

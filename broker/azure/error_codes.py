@@ -164,6 +164,10 @@ TABLE: dict[str, Verdict] = {
     "PreconditionFailed": Verdict(TransientConflict),
     "DeploymentQuotaExceeded": _HISTORY,
     "DeploymentHistoryLimitExceeded": _HISTORY,
+    "RoleAssignmentExists": Verdict(Invalid, "caller", "One principal gets one role on one scope once."),
+    "PrincipalNotFound": Verdict(
+        Invalid, "caller", "principalId is the object id of a principal of the subscription's own tenant."
+    ),
     # The broker's identity.
     "AuthorizationFailed": Verdict(NotAuthorized),
     "LinkedAuthorizationFailed": Verdict(NotAuthorized),

@@ -39,7 +39,9 @@ class UserParameter(Strict):
     """A parameter that users may give; what the template says of it can be narrowed, never widened."""
 
     type: Literal["string", "integer", "boolean", "array", "object"] | None = None
-    through: Literal["location", "tags", "firewall_rules", "extension_list", "database"] | None = None
+    through: (
+        Literal["location", "tags", "firewall_rules", "ip_rules", "extension_list", "database"] | None
+    ) = None
     description: StrictStr | None = None
     title: StrictStr | None = None
     default: Any = None
@@ -80,10 +82,12 @@ class DerivedValue(OneOf):
 class CredentialValue(OneOf):
     pick: Pick | None = None
     value: Any = None
-    connection_string: Literal["uri", "jdbc", "libpq", "ado_net"] | None = None
+    connection_string: Literal["uri", "jdbc", "libpq", "ado_net", "azure_storage"] | None = None
 
 
-BrokerValue = Literal["location", "tags", "firewall_rules", "administrator_login", "administrator_password"]
+BrokerValue = Literal[
+    "location", "tags", "firewall_rules", "ip_rules", "administrator_login", "administrator_password"
+]
 BrokerParameter = Annotated[
     Annotated[BrokerValue, Tag("word")] | Annotated[DerivedValue, Tag("derived")],
     Discriminator(lambda given: "word" if isinstance(given, str) else "derived"),
@@ -156,21 +160,90 @@ class ComposeFile(Strict):
     endpoints: list[EndpointFile] = []
 
 
+class RequireFile(Strict):
+    """What must hold before anything is made; `otherwise` is told to the person who asked."""
+
+    that: Pick
+    otherwise: Description
+
+
+class PostFile(Strict):
+    """A POST `name`, such as listKeys, to what `resource` picks, which has an `id` and an `api_version`."""
+
+    resource: Pick
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{1,60}$")]
+
+
+class ActionFile(PostFile):
+    """What is picked from the answer is known as `made.<word>` afterwards; it is written down nowhere."""
+
+    word: Identifier
+    pick: Annotated[dict[Identifier, Pick], Field(min_length=1)]
+
+
+class ChildFile(Strict):
+    """
+    A sub-resource of the binding's own below the resource that `below` picks; deleted by the unbind.
+
+    Its name is `prefix` and the binding's key. In `body`, an object with the one key `pick` stands for what that picks.
+    """
+
+    word: Identifier
+    below: Pick
+    type: Annotated[StrictStr, Field(pattern=r"^[A-Za-z.]+(/[A-Za-z]+){2,}$")]
+    api_version: Annotated[StrictStr, Field(pattern=r"^\d{4}-\d\d-\d\d(-preview)?$")]
+    prefix: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,15}$")]
+    body: dict[StrictStr, Any] = {}
+
+
+class RoleFile(Strict):
+    """A role for a principal on a scope; the assignment is deleted by the unbind."""
+
+    scope: Pick
+    principal: Pick
+    principal_type: Pick | None = None
+    definition: Pick
+
+
+class KeyFile(PostFile):
+    pick: Pick
+
+
+class SasPolicyFile(Strict):
+    """A stored access policy of a blob container and a SAS token that hangs on it, as `made.<word>.token`."""
+
+    word: Identifier
+    endpoint: Pick
+    account: Pick
+    container: Pick
+    permissions: Pick
+    key: KeyFile
+
+
 class Verb(OneOf):
-    """One step of a binding; each has an undo of its own."""
+    """One step of a binding; each that makes something has an undo of its own."""
 
+    require: RequireFile | None = None
     database_user: Empty | None = None
+    action: ActionFile | None = None
+    child: ChildFile | None = None
+    role: RoleFile | None = None
+    sas_policy: SasPolicyFile | None = None
     compose: ComposeFile | None = None
-    child: Any = None
-    action: Any = None
-    role: Any = None
 
-    @model_validator(mode="after")
-    def _known_here(self) -> Self:
-        later = self.model_fields_set & {"child", "action", "role"}
-        if later:
-            raise ValueError(f"'{later.pop()}' is not implemented in this version")
-        return self
+
+class ModeFile(Strict):
+    """One way to bind, and the bind parameters that it cannot do without."""
+
+    needs: list[Identifier] = []
+    binding: Annotated[list[Verb], Field(min_length=1)]
+
+
+class BindingModesFile(Strict):
+    """Ways to bind, chosen by the value of the bind parameter `by`, which has a default."""
+
+    by: Identifier
+    modes: Annotated[dict[Identifier, ModeFile], Field(min_length=1)]
 
 
 class PlanFile(Strict):
@@ -212,4 +285,5 @@ class OfferingFile(Strict):
     database: DatabaseFile | None = None
     bind_parameters: dict[Identifier, UserParameter] = {}
     binding: list[Verb] = []
+    binding_modes: BindingModesFile | None = None
     plans: Annotated[list[PlanFile], Field(min_length=1)]

@@ -18,7 +18,16 @@ from broker import azure_models
 from broker.catalog import schemas
 from broker.catalog.faults import Fault
 from broker.catalog.files import Document, Place
-from broker.catalog.format import ComposeFile, OfferingFile, PlanFile, ResourceFile, UserParameter
+from broker.catalog.format import (
+    ComposeFile,
+    CredentialValue,
+    OfferingFile,
+    PlanFile,
+    ResourceFile,
+    Strict,
+    UserParameter,
+    Verb,
+)
 from broker.catalog.offerings import user_parameters
 from broker.catalog.templates import Template
 from broker.domain.catalog import Catalog
@@ -35,8 +44,13 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 _PICKED_FROM = frozenset(
-    {"parameters", "names", "parent", "outputs", "record", "database", "user", "binding"}
+    {"parameters", "names", "parent", "outputs", "record", "database", "user", "binding", "made", "azure"}
 )
+_GO_DOWN = frozenset(
+    {"subexpression", "index_expression", "projection", "filter_projection", "value_projection", "pipe"}
+)
+_ANSWER = frozenset({"answer"})
+"""What only an action's own picks may pick from."""
 
 
 def faults_of_offering(
@@ -107,7 +121,7 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
     for number, resource in enumerate(read.resources):
         yield from _of_resource(("resources", number), resource, template)
     yield from _of_coverage(read, template)
-    if read.bindable != bool(read.binding):
+    if read.bindable != bool(read.binding or read.binding_modes):
         yield ("binding",), "is there exactly when the offering is bindable"
     yield from _of_database(read)
     yield from _of_binding(read)
@@ -181,14 +195,71 @@ def _of_database(read: OfferingFile) -> Iterator[Said]:
 
 
 def _of_binding(read: OfferingFile) -> Iterator[Said]:
-    for number, verb in enumerate(read.binding):
-        path: Place = ("binding", number)
-        if verb.database_user is not None and read.database is None:
-            yield (*path, "database_user"), "needs a database block"
-        if (verb.compose is not None) != (number == len(read.binding) - 1):
-            yield path, "'compose' is the last verb, once"
+    yield from _of_verbs(("binding",), read.binding, has_database=read.database is not None)
+    modes = read.binding_modes
+    if modes is None:
+        return
+    if read.binding:
+        yield ("binding_modes",), "is there instead of 'binding'"
+    by = read.bind_parameters.get(modes.by)
+    if by is None or by.default not in modes.modes or set(by.allowed or ()) != set(modes.modes):
+        yield ("binding_modes", "by"), "is a bind parameter that allows the modes, one of them as default"
+    for mode, said in modes.modes.items():
+        path: Place = ("binding_modes", "modes", mode)
+        yield from _of_verbs((*path, "binding"), said.binding, has_database=read.database is not None)
+        for name in said.needs:
+            if name not in read.bind_parameters:
+                yield (*path, "needs"), f"there is no bind parameter '{name}'"
+
+
+def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iterator[Said]:
+    words: list[str] = []
+    for number, verb in enumerate(verbs):
+        at = (*path, number)
+        if verb.database_user is not None and not has_database:
+            yield (*at, "database_user"), "needs a database block"
+        if (verb.compose is not None) != (number == len(verbs) - 1):
+            yield at, "'compose' is the last verb, once"
         if verb.compose is not None:
-            yield from _of_compose((*path, "compose"), verb.compose, has_database=read.database is not None)
+            yield from _of_compose((*at, "compose"), verb.compose, has_database=has_database)
+            continue
+        for name in sorted(verb.model_fields_set):
+            said = getattr(verb, name)
+            yield from _of_picks((*at, name), said)
+            word = getattr(said, "word", None)
+            if word in words:
+                yield (*at, name, "word"), f"'{word}' is used before"
+            words += [word] if word else []
+        if verb.child is not None:
+            yield from _of_child((*at, "child"), verb.child.type, verb.child.api_version, verb.child.body)
+
+
+def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
+    """Look at every field of a verb that is an expression."""
+    constant = {"word", "name", "type", "api_version", "prefix", "otherwise", "body"}
+    for name in sorted(type(said).model_fields.keys() - constant):
+        value = getattr(said, name)
+        if isinstance(value, Strict):
+            yield from _of_picks((*path, name), value)
+        elif isinstance(value, str):
+            yield from _of_pick((*path, name), value, more=_ANSWER if name == "pick" else frozenset())
+        for word, expression in value.items() if isinstance(value, dict) else ():
+            yield from _of_pick((*path, name, word), expression, more=_ANSWER)
+
+
+def _of_child(path: Place, kind: str, api_version: str, body: Mapping[str, Any]) -> Iterator[Said]:
+    model = azure_models.load(kind, api_version)
+    if model is None:
+        yield (*path, "type"), f"{kind} at {api_version} has no model file to be checked against"
+        return
+    for problem in model.problems({key: _unpicked(value) for key, value in body.items()}):
+        yield (*path, "body"), str(problem)
+
+
+def _unpicked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return azure_models.UNKNOWN if set(value) == {"pick"} else {k: _unpicked(v) for k, v in value.items()}
+    return [_unpicked(item) for item in value] if isinstance(value, list) else value
 
 
 def _of_compose(path: Place, compose: ComposeFile, *, has_database: bool) -> Iterator[Said]:
@@ -196,20 +267,25 @@ def _of_compose(path: Place, compose: ComposeFile, *, has_database: bool) -> Ite
         at = (*path, "credentials", key)
         if value.pick is not None:
             yield from _of_pick((*at, "pick"), value.pick)
-        if value.connection_string is not None and not has_database:
+        if value.connection_string is not None and not has_database and not _of_the_others(value):
             yield at, "needs a database block"
     for place, endpoint in enumerate(compose.endpoints):
         for key in ("host", "port"):
             yield from _of_pick((*path, "endpoints", place, key), getattr(endpoint, key))
 
 
-def _of_pick(path: Place, expression: str) -> Iterator[Said]:
+def _of_the_others(value: CredentialValue) -> bool:
+    """Whether a connection string is made from the other credentials."""
+    return value.connection_string == "azure_storage"
+
+
+def _of_pick(path: Place, expression: str, more: frozenset[str] = frozenset()) -> Iterator[Said]:
     try:
         parsed = jmespath.compile(expression).parsed
     except JMESPathError:
         yield path, f"'{expression}' is no JMESPath expression"
         return
-    unknown = sorted(_roots(parsed) - _PICKED_FROM)
+    unknown = sorted(_roots(parsed) - _PICKED_FROM - more)
     if unknown:
         yield path, f"there is no '{unknown[0]}' to pick from; there are {', '.join(sorted(_PICKED_FROM))}"
 
@@ -219,7 +295,7 @@ def _roots(node: Any) -> set[str]:
     if node["type"] == "field":
         return {node["value"]}
     children = node["children"]
-    if node["type"] in {"subexpression", "index_expression", "projection", "value_projection", "pipe"}:
+    if node["type"] in _GO_DOWN:
         children = children[:1]
     return set().union(*(_roots(child) for child in children if isinstance(child, dict)))
 

@@ -12,6 +12,7 @@ from broker.domain.catalog import MaintenanceInfo, ServiceOffering, ServicePlan
 from broker.domain.json_values import JsonObject
 
 RECIPE_FORMAT = 1
+RECIPE_FORMAT_WITH_MODES = 2
 
 
 def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
@@ -64,7 +65,7 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
             user, template.parameters, takes_alias=read.takes_alias, has_parent=parent is not None
         ),
         update_schema=schemas.update_schema(user, template.parameters),
-        bind_schema=schemas.bind_schema(read.bind_parameters) if bindable else None,
+        bind_schema=schemas.bind_schema(read.bind_parameters, read.binding_modes) if bindable else None,
         grows_only=tuple(name for name, p in user.items() if p.grows_only),
         sensitive=tuple(name for name, p in user.items() if p.sensitive or _secure(template, name)),
         parent=parent,
@@ -101,6 +102,15 @@ def _recipe(
         },
         "binding": [verb.model_dump(exclude_unset=True) for verb in read.binding],
     }
+    if read.binding_modes:
+        # A version that knows no modes would hand out nothing at all: it refuses this format instead.
+        recipe["format"] = RECIPE_FORMAT_WITH_MODES
+        recipe["binding_modes"] = read.binding_modes.model_dump(exclude_unset=True)
+        recipe["bind_defaults"] = {
+            name: parameter.default
+            for name, parameter in read.bind_parameters.items()
+            if parameter.default is not None
+        }
     if read.database:
         recipe["database"] = read.database.model_dump(exclude_none=True)
     return recipe

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from broker.catalog.format import UserParameter
+from broker.catalog.format import BindingModesFile, UserParameter
 from broker.catalog.templates import TemplateParameter
 from broker.domain.json_values import JsonObject
 
@@ -57,12 +57,22 @@ def update_schema(user: Mapping[str, UserParameter], template: Mapping[str, Temp
     return _object(properties, [])
 
 
-def bind_schema(user: Mapping[str, UserParameter]) -> JsonObject:
+def bind_schema(user: Mapping[str, UserParameter], modes: BindingModesFile | None = None) -> JsonObject:
     """Make the schema of what a bind request may give."""
-    return _object(
+    schema = _object(
         {name: _property(parameter, None) for name, parameter in user.items()},
         [name for name, parameter in user.items() if parameter.required],
     )
+    if modes is None:
+        return schema
+    default = user[modes.by].default
+    rules = []
+    for mode, said in modes.modes.items():
+        if said.needs:
+            others = {"properties": {modes.by: {"enum": [other for other in modes.modes if other != mode]}}}
+            other = others if mode != default else {**others, "required": [modes.by]}
+            rules.append({"anyOf": [{"required": list(said.needs)}, other]})
+    return {**schema, "allOf": rules} if rules else schema
 
 
 def _object(properties: Mapping[str, Any], required: list[str]) -> JsonObject:

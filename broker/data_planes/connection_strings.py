@@ -7,6 +7,7 @@ their values, so that no password ends one early or adds an option.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -68,6 +69,22 @@ def ado_net(access: PostgresqlAccess) -> str:
         "SSL Mode": "VerifyFull",
     }
     return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
+
+
+def azure_storage(account: str, secret: str, endpoints: Mapping[str, str]) -> str:
+    """
+    A connection string of the Azure Storage libraries, with explicit endpoints for clouds of any name.
+
+    *secret* is an account key or a SAS token, and tells by itself which one: a token has the parameter `sig`.
+    *endpoints* are by service: `Blob`, `File`, `Queue`, `Table`.
+    """
+    signed = (
+        {"SharedAccessSignature": secret}
+        if "&sig=" in secret
+        else {"AccountName": account, "AccountKey": secret}
+    )
+    parts = {f"{service}Endpoint": endpoint for service, endpoint in endpoints.items()}
+    return ";".join(f"{name}={value}" for name, value in {**parts, **signed}.items())
 
 
 def _encoded(part: str) -> str:

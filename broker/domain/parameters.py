@@ -161,6 +161,9 @@ def _sentence(fault: ValidationError) -> str:
         ]
         prefix = _path(fault)
         return f"{_listed([prefix + '.' + name if prefix else name for name in missing])} is missing."
+    if keyword == "anyOf" and "required" in allowed[0] and isinstance(fault.instance, Mapping):
+        needed = [name for name in allowed[0]["required"] if name not in fault.instance]
+        return f"{_listed(needed)} is needed with what else is given."
     if keyword == "enum":
         return f"{field} must be one of {_shown(allowed)}."
     if keyword == "type":

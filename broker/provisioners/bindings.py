@@ -1,13 +1,13 @@
 """
 The verbs of a binding recipe, each with its undo; what a verb will make is written down before it runs.
 
-bind: "" draws the secrets and writes the record, "verbs" makes the logins and composes the credentials.
+bind: "" draws the secrets and writes the record, "verbs" makes what is in it and composes the credentials.
 unbind reads the binding's record, and the sealed administrator of the server, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from broker.azure.arm import Arm
@@ -15,20 +15,30 @@ from broker.data_planes import connection_strings, postgresql, secrets
 from broker.data_planes.connection_strings import PostgresqlAccess
 from broker.domain.bindings import ServiceBinding
 from broker.domain.json_values import JsonObject
-from broker.provisioners import databases
-from broker.provisioners.base import Next, Outcome, Work
+from broker.domain.operations import ExternalResource
+from broker.provisioners import databases, sas_policies, sub_resources
+from broker.provisioners.base import Cost, Next, Outcome, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import Recipe, pick
-from broker.provisioners.verdicts import Impossible
+from broker.provisioners.sub_resources import picked
+from broker.provisioners.verdicts import Impossible, from_azure, request_id
 
 LOGIN_PREFIX = "app"
 DATABASE_USER = "database_user"
+SUB_RESOURCES = frozenset({"child", "role"})
+SAS_POLICY = "sas_policy"
 
 CONNECTION_STRINGS: Mapping[str, Callable[[PostgresqlAccess], str]] = {
     "uri": connection_strings.uri,
     "jdbc": connection_strings.jdbc,
     "libpq": connection_strings.libpq,
     "ado_net": connection_strings.ado_net,
+}
+_ENDPOINTS = {
+    "Blob": "primaryBlobServiceEndPoint",
+    "File": "primaryFileServiceEndPoint",
+    "Queue": "primaryQueueServiceEndPoint",
+    "Table": "primaryTableServiceEndPoint",
 }
 
 
@@ -41,49 +51,68 @@ class Bindings:
 
     async def prepare(self, work: Work) -> Next:
         """Write down what will be made; a second call draws nothing anew that was written down before."""
-        binding, record = _binding(work), work.instance.record
-        made: list[JsonObject] = []
+        binding, recipe = _binding(work), Recipe.of(work.operation)
         secret: dict[str, Any] = dict(binding.secrets)
-        for verb in Recipe.of(work.operation).binding:
-            if DATABASE_USER not in verb:
-                continue
-            database = record.get("database")
-            if not database:
-                raise Impossible("This service instance has no database yet.")
-            secret.setdefault("username", secrets.generated_username(LOGIN_PREFIX, binding.key.hex))
-            secret.setdefault("password", secrets.generated_password())
-            server = record["above"] if database["server"] == "parent" else record["main"]
-            made.append(
-                {
-                    "verb": DATABASE_USER,
-                    **{key: database[key] for key in ("host", "port", "database", "owner_role", "server")},
-                    "username": secret["username"],
-                    "resource": {"id": server["id"], "api_version": server["api_version"]},
-                }
+        source = self._source(recipe, work.instance.record, binding)
+        made: list[JsonObject] = []
+        for verb in recipe.verbs(binding.parameters):
+            ((name, said),) = verb.items()
+            match name:
+                case "require":
+                    if not pick(said["that"], source):
+                        raise Impossible(said["otherwise"])
+                case "database_user":
+                    made.append(_login(work, secret))
+                case "child":
+                    made.append(sub_resources.child(said, source, binding.key))
+                case "role":
+                    version = self._arm.api_version(sub_resources.ROLE_ASSIGNMENTS)
+                    made.append(sub_resources.role(said, source, binding.key, api_version=version))
+                case "sas_policy":
+                    made.append(sas_policies.described(said, source, binding))
+        resources = [
+            ExternalResource(
+                work.instance.key, one["id"], one["api_version"], position, binding_key=binding.key
             )
+            for position, one in enumerate(made, start=1)
+            if one["verb"] in SUB_RESOURCES
+        ]
         return Next(
             phase="verbs",
             record={"format": 1, "made": made},
             secrets=secret,
+            resources=resources,
             description="Making the credentials.",
+            cost=Cost(reads=len(resources), writes=len(recipe.verbs(binding.parameters))),
         )
 
     async def verbs(self, work: Work) -> Next:
         """Make what was written down and answer with the credentials."""
-        binding, secret = _binding(work), _binding(work).secrets
+        binding, recipe = _binding(work), Recipe.of(work.operation)
+        found: dict[str, Any] = {}
         for made in binding.record["made"]:
-            await databases.from_server(
-                work,
-                postgresql.create_login(
-                    databases.server_of(made, work.instance, work.parent, self._options),
-                    made["database"],
-                    owner_role=made["owner_role"],
-                    username=made["username"],
-                    password=secret["password"],
-                    valid_until=binding.expires_at,
-                ),
-            )
-        credentials, endpoints = composed(Recipe.of(work.operation), work.instance.record, binding)
+            if made["verb"] in SUB_RESOURCES:
+                if not await sub_resources.make(self._arm, work, made):
+                    return Next(
+                        phase="verbs",
+                        delay=self._options.poll_interval,
+                        description="Waiting for Azure to make the credentials.",
+                        progress=False,
+                        cost=Cost(reads=len(binding.record["made"])),
+                    )
+                if "word" in made:
+                    found[made["word"]] = {"id": made["id"], "api_version": made["api_version"]}
+            elif made["verb"] == SAS_POLICY:
+                token = await sas_policies.put(self._arm, self._options, work, made, binding)
+                found[made["word"]] = {"token": token, "policy": made["policy"]}
+            else:
+                await self._make_login(work, made, binding)
+        source = self._source(recipe, work.instance.record, binding)
+        for verb in recipe.verbs(binding.parameters):
+            if "action" in verb:
+                said = verb["action"]
+                found[said["word"]] = await self._act(work, said, {**source, "made": found})
+        credentials, endpoints = composed(recipe.verbs(binding.parameters), {**source, "made": found})
         return Next(
             Outcome.DONE,
             phase="verbs",
@@ -95,42 +124,92 @@ class Bindings:
     async def undo(self, work: Work) -> Next:
         """Undo what the binding's record names, the last first; what is gone is gone."""
         binding = _binding(work)
+        gone: list[str] = []
         for made in reversed(binding.record.get("made", ())):
-            try:
-                server = databases.server_of(made, work.instance, work.parent, self._options)
-            except Impossible:
-                if await databases.is_there(self._arm, work, made["resource"]):
-                    raise
-                continue
-            await databases.unless_gone(
-                self._arm,
-                work,
-                made["resource"],
-                postgresql.drop_login(
-                    server, made["database"], username=made["username"], owner_role=made["owner_role"]
-                ),
+            if made["verb"] in SUB_RESOURCES:
+                if not await sub_resources.remove(self._arm, work, made):
+                    return Next(
+                        gone=gone,
+                        delay=self._options.poll_interval,
+                        description="Waiting until the credentials are gone.",
+                        progress=bool(gone),
+                        cost=Cost(reads=2 * len(binding.record["made"]), deletes=1),
+                    )
+                gone.append(made["id"])
+            elif made["verb"] == SAS_POLICY:
+                await sas_policies.remove(self._arm, self._options, work, made, binding)
+            else:
+                await self._drop_login(work, made)
+        return Next(Outcome.DONE, gone=gone, description="The credentials are refused from now on.")
+
+    async def _make_login(self, work: Work, made: JsonObject, binding: ServiceBinding) -> None:
+        await databases.from_server(
+            work,
+            postgresql.create_login(
+                databases.server_of(made, work.instance, work.parent, self._options),
+                made["database"],
+                owner_role=made["owner_role"],
+                username=made["username"],
+                password=binding.secrets["password"],
+                valid_until=binding.expires_at,
+            ),
+        )
+
+    async def _drop_login(self, work: Work, made: JsonObject) -> None:
+        try:
+            server = databases.server_of(made, work.instance, work.parent, self._options)
+        except Impossible:
+            if await databases.is_there(self._arm, work, made["resource"]):
+                raise
+            return
+        await databases.unless_gone(
+            self._arm,
+            work,
+            made["resource"],
+            postgresql.drop_login(
+                server, made["database"], username=made["username"], owner_role=made["owner_role"]
+            ),
+        )
+
+    async def _act(self, work: Work, said: JsonObject, source: JsonObject) -> dict[str, Any]:
+        """Post to a resource; what is picked from the answer is in the sealed credentials alone."""
+        target = picked(said["resource"], source, "the resource")
+        work.guard()
+        answer = await from_azure(
+            self._arm.action(
+                target["id"], said["name"], target["api_version"], client_request_id=request_id(work)
             )
-        return Next(Outcome.DONE, description="The credentials are refused from now on.")
+        )
+        return {
+            word: picked(expression, {**source, "answer": answer}, f"'{word}'")
+            for word, expression in said["pick"].items()
+        }
+
+    def _source(self, recipe: Recipe, record: JsonObject, binding: ServiceBinding) -> dict[str, Any]:
+        return {
+            "database": record.get("database") or {},
+            "user": dict(binding.secrets),
+            "outputs": record.get("outputs", {}),
+            "names": record.get("names", {}),
+            "record": record,
+            "parameters": {**recipe.bind_defaults, **binding.parameters},
+            "binding": {"id": binding.binding_id},
+            "azure": {"tenant_id": self._options.tenant_id},
+        }
 
 
-def composed(
-    recipe: Recipe, record: JsonObject, binding: ServiceBinding
-) -> tuple[JsonObject, tuple[JsonObject, ...]]:
-    """Put together credentials and endpoints as the recipe's last verb says. Pure."""
-    said: JsonObject = next(
-        (verb["compose"] for verb in recipe.binding if "compose" in verb), {"credentials": {}}
-    )
-    database = record.get("database") or {}
-    source = {
-        "database": database,
-        "user": dict(binding.secrets),
-        "outputs": record.get("outputs", {}),
-        "names": record.get("names", {}),
-        "record": record,
-        "parameters": dict(binding.parameters),
-        "binding": {"id": binding.binding_id},
-    }
-    credentials = {key: _value(value, source) for key, value in said["credentials"].items()}
+def composed(verbs: Sequence[JsonObject], source: JsonObject) -> tuple[JsonObject, tuple[JsonObject, ...]]:
+    """
+    Put together credentials and endpoints as the last verb says. Pure.
+
+    A credential that picks nothing is left out: a product that has no such endpoint has no such key.
+    """
+    said: JsonObject = next((verb["compose"] for verb in verbs if "compose" in verb), {"credentials": {}})
+    credentials: dict[str, Any] = {}
+    for key, value in said["credentials"].items():
+        found = _value(value, source, credentials)
+        if found is not None:
+            credentials[key] = found
     endpoints = tuple(
         {
             "host": pick(endpoint["host"], source),
@@ -142,9 +221,14 @@ def composed(
     return credentials, endpoints
 
 
-def _value(said: JsonObject, source: JsonObject) -> Any:
+def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) -> Any:
     if "pick" in said:
         return pick(said["pick"], source)
+    if said.get("connection_string") == "azure_storage":
+        before = composed_before
+        endpoints = {service: before[key] for service, key in _ENDPOINTS.items() if key in before}
+        secret = before["accessKey"] if "accessKey" in before else before["sasToken"]
+        return connection_strings.azure_storage(before["storageAccountName"], secret, endpoints)
     if "connection_string" in said:
         database, user = source["database"], source["user"]
         access = PostgresqlAccess(
@@ -156,6 +240,23 @@ def _value(said: JsonObject, source: JsonObject) -> Any:
         )
         return CONNECTION_STRINGS[said["connection_string"]](access)
     return said["value"]
+
+
+def _login(work: Work, secret: dict[str, Any]) -> JsonObject:
+    """Draw a login, unless it was drawn before; its password goes into *secret*."""
+    record = work.instance.record
+    database = record.get("database")
+    if not database:
+        raise Impossible("This service instance has no database yet.")
+    secret.setdefault("username", secrets.generated_username(LOGIN_PREFIX, _binding(work).key.hex))
+    secret.setdefault("password", secrets.generated_password())
+    server = record["above"] if database["server"] == "parent" else record["main"]
+    return {
+        "verb": DATABASE_USER,
+        **{key: database[key] for key in ("host", "port", "database", "owner_role", "server")},
+        "username": secret["username"],
+        "resource": {"id": server["id"], "api_version": server["api_version"]},
+    }
 
 
 def _binding(work: Work) -> ServiceBinding:

@@ -123,6 +123,9 @@ def _derived(word: str, given: JsonObject, known: Known) -> Any:
             return {k: v for k, v in own if not k.lower().startswith(RESERVED)} | dict(known.tags)
         case "firewall_rules":
             return firewall_rules(given, known.egress_addresses)
+        case "ip_rules":
+            addresses = dict.fromkeys([*given.get("allowedAddresses", ()), *map(str, known.egress_addresses)])
+            return [{"value": address, "action": "Allow"} for address in addresses]
         case "extension_list":
             return ",".join(sorted(given.get("extensions", ())))
         case "administrator_login" | "administrator_password":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jmespath
@@ -14,6 +14,7 @@ from broker.domain.json_values import JsonObject
 from broker.domain.operations import Operation
 
 GROUP_RULE = NameRule("osb-", 60)
+KNOWN_FORMATS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Recipe:
     broker: Mapping[str, Any]
     database: JsonObject | None
     binding: Sequence[JsonObject]
+    binding_modes: JsonObject | None = None
+    bind_defaults: JsonObject = field(default_factory=dict)
 
     @classmethod
     def of(cls, operation: Operation) -> Recipe:
@@ -54,7 +57,7 @@ class Recipe:
         Raises:
             ValueError: A newer broker wrote it, in a form that this one does not know.
         """
-        if said.get("format") != 1:
+        if said.get("format") not in KNOWN_FORMATS:
             raise ValueError(f"A recipe of format {said.get('format')!r} is not known to this version.")
         return cls(
             template=said["template"],
@@ -66,7 +69,17 @@ class Recipe:
             broker=said["broker"],
             database=said.get("database"),
             binding=said["binding"],
+            binding_modes=said.get("binding_modes"),
+            bind_defaults=said.get("bind_defaults", {}),
         )
+
+    def verbs(self, parameters: JsonObject) -> Sequence[JsonObject]:
+        """Return the verbs of the binding that bind *parameters* ask for."""
+        if self.binding_modes is None:
+            return self.binding
+        asked: JsonObject = {**self.bind_defaults, **parameters}
+        chosen: Sequence[JsonObject] = self.binding_modes["modes"][asked[self.binding_modes["by"]]]["binding"]
+        return chosen
 
     def names(self, broker_id: str, platform: str, instance_id: str, generation: int) -> dict[str, str]:
         """Derive the names of one generation of an instance, by the words that the recipe gives them."""
