@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from broker.simulator import blobs, postgresql, storage
 from broker.simulator.arm import RESOURCES_VERSIONS, Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
@@ -24,7 +25,6 @@ from broker.simulator.durations import Durations
 from broker.simulator.faults import Fault, Faults
 from broker.simulator.kinds import Kind
 from broker.simulator.ledger import Call, Ledger
-from broker.simulator.postgresql import kinds
 from broker.simulator.rate_limits import RateLimits, Taken
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
@@ -70,12 +70,16 @@ class Simulator:
         self.faults = Faults()
         self.limits = RateLimits(clock)
         self._token = token
-        every = kinds(self.state, durations, databases)
+        every = [
+            *postgresql.kinds(self.state, durations, databases),
+            *storage.kinds(self.state, durations),
+        ]
         resources = Resources(self.state, clock, every, Kind(self.state, durations))
         deployments = Deployments(self.state, resources, clock, durations)
         self._arm = Arm(self.state, clock, durations, resources, deployments).routes()
         control = Control(self.state, clock, self.ledger, self.faults, self.limits, resources, deployments)
         self._control = control.routes()
+        self._blobs = blobs.Blobs(self.state)
 
     async def close(self) -> None:
         """End all work under way."""
@@ -87,6 +91,10 @@ class Simulator:
         request = Request(scope, receive)
         if request.url.path.startswith(PREFIX):
             response = await self._answer_control(request)
+            await response(scope, receive, send)
+            return
+        if request.url.path.startswith(blobs.PREFIX):
+            response = await self._blobs.answer(request)
             await response(scope, receive, send)
             return
         call = self.ledger.open(_noted(request))

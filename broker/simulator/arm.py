@@ -16,6 +16,7 @@ from broker.simulator.lists import fits, page
 from broker.simulator.long_running import LongRunningRoutes
 from broker.simulator.resource_routes import ResourceRoutes
 from broker.simulator.resources import Resources
+from broker.simulator.role_assignments import RoleAssignments
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import LOCATIONS, Group, LongRunning, State, location_name
 
@@ -77,6 +78,7 @@ class Arm:
         add("POST", SUBSCRIPTION + "/providers/{namespace}/locations/{location}" + check, self.check_name)
         self._work.add_to(routes)
         DeploymentRoutes(self._state, self._deployments, self._work).add_to(routes)
+        RoleAssignments(self._state, self._resources).add_to(routes)
         ResourceRoutes(self._state, self._resources, self._work).add_to(routes)
         return routes
 

@@ -50,6 +50,7 @@ class Control:
         add("DELETE", PREFIX + "/faults", self.lift)
         add("DELETE", PREFIX + "/faults/{fault}", self.lift)
         add("POST", PREFIX + "/plant", self.plant)
+        add("POST", PREFIX + "/storage", self.storage)
         add("GET POST", PREFIX + "/clock", self.clock)
         add("POST", PREFIX + "/limits", self.limits)
         add("POST", PREFIX + "/permissions", self.permissions)
@@ -86,6 +87,7 @@ class Control:
                     }
                     for resource in self._state.resources.values()
                 ],
+                "role_assignments": list(self._state.role_assignments.values()),
                 "deployments": [
                     {"id": d.id, "name": d.name, "group": d.group.name, "state": d.state}
                     for d in self._deployments.everywhere()
@@ -123,6 +125,11 @@ class Control:
         self._state.group(identity.group)
         given = {key: value for key, value in body.items() if key not in {"id", "name", "type"}}
         return Reply(201, self._resources.shown(self._resources.plant(identity, given)))
+
+    async def storage(self, asked: Asked) -> Reply:
+        """`{"base": URL}`: accounts made from now on have their data plane there, at `URL/<account>`."""
+        self._state.storage_base = str(_object(asked.body).get("base") or "").rstrip("/")
+        return Reply(200, {"base": self._state.storage_base})
 
     async def clock(self, asked: Asked) -> Reply:
         """`{"speed": x}` and `{"advance": seconds}`; speed 0 stands still."""

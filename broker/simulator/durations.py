@@ -16,6 +16,7 @@ class Durations:
     database: timedelta = timedelta(seconds=10)
     firewall_rule: timedelta = timedelta(seconds=5)
     configuration: timedelta = timedelta(seconds=5)
+    storage_account: timedelta = timedelta(seconds=25)
     resource_group: timedelta = timedelta(seconds=2)
     deployment: timedelta = timedelta(seconds=5)
 

@@ -87,11 +87,12 @@ class Kind:
         del identity
         return None
 
-    def action(self, resource: Resource, name: str) -> dict[str, Any]:
+    def action(self, resource: Resource, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """
-        Answer a POST action such as listKeys; *name* in lower case.
+        Answer a POST action such as listKeys; *name* in lower case, *body* what was posted.
 
         Raises:
             ArmError: 400, this type has no such action.
         """
+        del body
         raise ArmError(400, "InvalidResourceAction", f"'{resource.id.type}' has no action '{name}'.")

@@ -109,7 +109,8 @@ class ResourceRoutes:
         path, _, action = asked.names["rest"].rpartition("/")
         identity = self._identity(asked, path)
         self._resources.model(identity, asked.api_version)
-        return Reply(200, self._resources.action(identity, action))
+        body = asked.body if isinstance(asked.body, dict) else None
+        return Reply(200, self._resources.action(identity, action, body))
 
     def _identity(self, asked: Asked, rest: str) -> ResourceId:
         text = f"/subscriptions/{self._state.subscription}/resourceGroups/{asked.names['group']}/providers/{rest}"

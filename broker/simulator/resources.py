@@ -182,7 +182,7 @@ class Resources:
             raise resource_not_found(identity.type, identity.full_name, identity.group)
         self.check(identity, api_version, body, patch=patch)
         parent = identity.parent
-        if parent is not None and parent.key not in self._state.resources:
+        if parent is not None and not self._is_there(parent):
             raise ArmError(
                 404,
                 "ParentResourceNotFound",
@@ -283,7 +283,9 @@ class Resources:
             if operation is not None:
                 await operation.finished.wait()
 
-    def action(self, identity: ResourceId, name: str) -> dict[str, Any]:
+    def action(
+        self, identity: ResourceId, name: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """
         Answer a POST action.
 
@@ -296,7 +298,7 @@ class Resources:
             raise ArmError(
                 409, "ResourceNotReady", f"'{resource.id.name}' is {resource.state.lower()}; try again later."
             )
-        return kind.action(resource, name.lower())
+        return kind.action(resource, name.lower(), body)
 
     def plant(self, identity: ResourceId, body: Mapping[str, Any]) -> Resource:
         """Put a resource of somebody else's: without checks, at once, with no database behind it."""
@@ -307,6 +309,9 @@ class Resources:
         resource.state = self.kind(canonical).working["done"]
         self._state.resources[canonical.key] = resource
         return resource
+
+    def _is_there(self, identity: ResourceId) -> bool:
+        return identity.key in self._state.resources or self.kind(identity).absent(identity) is not None
 
     def _check_idle(self, identity: ResourceId, kind: Kind) -> None:
         for holder in self._family(identity, kind):

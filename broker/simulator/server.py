@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from broker.simulator.blobs import PREFIX
 from broker.simulator.app import Simulator
 from broker.simulator.certificates import CertificateAuthority
 from broker.simulator.clock import Clock
@@ -137,6 +138,7 @@ async def running(
         app = Simulator(token=token, databases=servers, clock=clock, durations=durations, state=State())
         stack.push_async_callback(app.close)
         access = _access(options, listener, app.state)
+        app.state.storage_base = f"{access.endpoint}{PREFIX.rstrip('/')}"
         _write_whole(options.folder / "ca.pem", authority.certificate_pem.decode())
         config = uvicorn.Config(
             app,

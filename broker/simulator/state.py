@@ -103,6 +103,9 @@ class State:
         self.resources: dict[str, Resource] = {}
         self.taken_elsewhere: set[tuple[str, str]] = set()
         self.unregistered: set[str] = set()
+        self.role_assignments: dict[str, dict[str, Any]] = {}
+        self.account_keys: dict[str, dict[str, str]] = {}
+        self.storage_base = ""
         self.permissions: list[dict[str, Any]] = [
             {"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}
         ]
@@ -124,6 +127,11 @@ class State:
         wanted = (kind.lower(), name.lower())
         here = any((r.id.type.lower(), r.id.name.lower()) == wanted for r in self.resources.values())
         return here or wanted in self.taken_elsewhere
+
+    def storage_endpoint(self, account: str, service: str) -> str:
+        """Where an account's service is reached, in the path style of local storage servers."""
+        base = self.storage_base or f"https://{service}.invalid"
+        return f"{base}/{account}/" if service == "blob" else f"{base}/{service}/{account}/"
 
     def below(self, resource: ResourceId) -> list[Resource]:
         """The children and their children."""

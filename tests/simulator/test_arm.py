@@ -90,7 +90,7 @@ def test_a_stranger_does_not_trust_the_simulators_certificate(simulator):
         ("/resourceGroups/x", "", "MissingApiVersionParameter"),
         ("/resourceGroups/x", "1999-01-01", "InvalidApiVersionParameter"),
         (server_path("x", "y"), "2025-04-01", "NoRegisteredProviderFound"),
-        ("/resourceGroups/x/providers/Microsoft.Storage/accounts/y", POSTGRES, "InvalidResourceNamespace"),
+        ("/resourceGroups/x/providers/Microsoft.Unheard/accounts/y", POSTGRES, "InvalidResourceNamespace"),
         ("/resourceGroups/x/providers/Microsoft.DBforPostgreSQL/y/z", POSTGRES, "InvalidResourceType"),
         (f"/subscriptions/{uuid.UUID(int=7)}/resourceGroups/x", "2025-04-01", "SubscriptionNotFound"),
         ("/resourceGroups/x", "2025-04-01", "ResourceGroupNotFound"),
