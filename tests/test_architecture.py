@@ -37,7 +37,7 @@ ONLY_IN = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "aiosqlite": {"store"},
-    "httpx": {"azure", "app", "cli", "demo", "proving"},
+    "httpx": {"azure", "data_planes", "app", "cli", "demo", "proving"},
     "azure": {"azure", "app", "cli", "demo"},
     "psycopg": {"store", "data_planes", "simulator", "demo", "proving"},
     "psycopg_pool": {"store"},

@@ -5,6 +5,7 @@ import pytest
 from broker.catalog.reader import check
 
 WHOLE = "azure-postgresql.yaml"
+STORAGE = "azure-storage-blob.yaml"
 CHILD = "azure-postgresql-database.yaml"
 TEMPLATE = "server-with-database.json"
 
@@ -27,19 +28,52 @@ SPOILT = {
     "an anchor": (WHOLE, "bindable: true", "bindable: &a true", "anchors and aliases"),
     "an id that is no GUID": (WHOLE, "id: 101988d3", "id: 101988D3", "should match pattern"),
     "a long description": (WHOLE, "description: A Postgre", "description: " + "A" * 256, "255"),
-    "a child verb": (
+    "a child without a name": (WHOLE, "- database_user: {}", "- child: {}", "is missing"),
+    "a child of an unknown type": (
         WHOLE,
         "- database_user: {}",
-        "- child: {}",
-        "'child' is not implemented in this version",
+        "- child: {word: a, below: record.main, type: Microsoft.A/b/c, api_version: 2020-01-01, prefix: a}",
+        "has no model file",
     ),
-    "an action verb": (
-        WHOLE,
-        "- database_user: {}",
-        "- action: {}",
-        "'action' is not implemented in this version",
+    "a child that Azure would refuse": (
+        STORAGE,
+        "- role:\n            scope: outputs.containerId\n",
+        "- child: {word: a, below: record.main, type: Microsoft.Storage/storageAccounts/blobServices/containers, "
+        "api_version: 2026-09-01, prefix: a, body: {properties: {publicAccess: Maybe}}}\n"
+        "        - role:\n            scope: outputs.containerId\n",
+        "is not one of",
     ),
-    "a role verb": (WHOLE, "- database_user: {}", "- role: {}", "'role' is not implemented in this version"),
+    "an action on nothing": (
+        STORAGE,
+        "resource: record.main",
+        "resource: 'account'",
+        "there is no 'account'",
+    ),
+    "an answer outside of an action": (
+        STORAGE,
+        "scope: outputs.containerId",
+        "scope: answer.id",
+        "there is no 'answer'",
+    ),
+    "modes that nobody can choose": (
+        STORAGE,
+        "allowed: [key, sas, entra]",
+        "allowed: [key]",
+        "allows the modes",
+    ),
+    "modes without a default": (STORAGE, "default: key", "default: none", "one of them as default"),
+    "modes beside a list": (
+        STORAGE,
+        "binding_modes:",
+        "binding: [compose: {credentials: {}}]\nbinding_modes:",
+        "instead of",
+    ),
+    "a mode that needs what is not there": (
+        STORAGE,
+        "needs: [principalId]",
+        "needs: [principal]",
+        "no bind parameter",
+    ),
     "an unknown verb": (WHOLE, "- database_user: {}", "- dance: {}", "is not known to this version"),
     "a verb after compose": (WHOLE, "plans:", "  - database_user: {}\nplans:", "'compose' is the last verb"),
     "a credential key that no environment takes": (

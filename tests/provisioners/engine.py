@@ -84,7 +84,9 @@ class Order:
         """Deprovision, or, *within* a failed creation, clean up under its operation."""
         return await self.carry_out(OperationKind.DEPROVISION, "delete", operation=within)
 
-    async def bind(self, expires_at: datetime | None = None) -> tuple[ServiceBinding, Next]:
+    async def bind(
+        self, expires_at: datetime | None = None, **parameters: Any
+    ) -> tuple[ServiceBinding, Next]:
         binding = ServiceBinding(
             key=uuid.uuid4(),
             instance_key=self.instance.key,
@@ -93,6 +95,7 @@ class Order:
             service_plan_id=self.plan.id,
             created_at=datetime.now(UTC),
             expires_at=expires_at,
+            parameters=parameters,
         )
         self.bindings[binding.binding_id] = binding
         ended = await self.carry_out(OperationKind.BIND, "bind", binding=binding.binding_id)
@@ -181,6 +184,7 @@ class Order:
             self.bindings[binding] = replace(
                 self.bindings[binding], **changes, endpoints=tuple(step.endpoints)
             )
+            self._save_resources(step)
         else:
             self._save_instance(step)
 
@@ -189,6 +193,9 @@ class Order:
             self.instance = replace(self.instance, record=step.record)
         if step.secrets is not None:
             self.instance = replace(self.instance, asked=replace(self.instance.asked, secrets=step.secrets))
+        self._save_resources(step)
+
+    def _save_resources(self, step: Next) -> None:
         self.resources.update({resource.resource_id: resource for resource in step.resources})
         for resource_id in step.gone:
             self.resources[resource_id] = replace(self.resources[resource_id], gone_at=datetime.now(UTC))
