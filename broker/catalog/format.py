@@ -171,6 +171,7 @@ class PostFile(Strict):
     """A POST `name`, such as listKeys, to what `resource` picks, which has an `id` and an `api_version`."""
 
     resource: Pick
+    type: Annotated[StrictStr, Field(pattern=r"^[A-Za-z.]+(/[A-Za-z]+)+$")]
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{1,60}$")]
 
 

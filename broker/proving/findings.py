@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,6 +42,8 @@ class Scope:
     group: str | None
     types: dict[str, str] = field(default_factory=dict)
     """Resource types with their api-versions."""
+    posts: set[str] = field(default_factory=set)
+    """What bindings post to resources, with their type."""
     own_groups: bool = False
     makes_group: bool = False
 
@@ -81,7 +83,20 @@ def scopes_of(catalog: Catalog, settings: Settings) -> list[Scope]:
         scope = scopes.setdefault((subscription, group, own), Scope(subscription, group, own_groups=own))
         scope.makes_group |= bool(placement.get("create_group"))
         scope.types |= {each["type"]: each["api_version"] for each in plan.recipe.get("resources", ())}
+        for verb in _verbs(plan.recipe):
+            for said in verb.values():
+                posted = said.get("key", said)
+                if {"resource", "type", "name"} <= set(posted):
+                    scope.posts.add(f"{posted['type']}/{posted['name']}")
+            if "child" in verb:
+                scope.types[verb["child"]["type"]] = verb["child"]["api_version"]
     return list(scopes.values())
+
+
+def _verbs(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the verbs of every way to bind."""
+    modes = recipe.get("binding_modes", {}).get("modes", {}).values()
+    return [*recipe.get("binding", ()), *(verb for mode in modes for verb in mode["binding"])]
 
 
 def _placed(catalog: Catalog) -> Iterator[tuple[ServiceOffering, ServicePlan]]:
@@ -193,7 +208,7 @@ async def _scope(arm: Arm, settings: Settings, scope: Scope) -> list[Finding]:
         granted = await arm.permissions(scope.subscription, asked_of, client_request_id=_request_id())
     except AzureFailure as failure:
         return [*found, Finding(subject, "missing", failure.describe())]
-    needed = needed_actions(scope.types, group_per_instance=scope.own_groups)
+    needed = needed_actions(scope.types, posts=sorted(scope.posts), group_per_instance=scope.own_groups)
     if scope.makes_group and _MAKE_GROUPS not in needed:
         needed = (*needed, _MAKE_GROUPS)
     missing = missing_actions(granted, needed)

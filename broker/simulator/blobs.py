@@ -149,7 +149,7 @@ class Blobs:
         granted, ends = granted or query.get("sp", ""), ends or query.get("se", "")
         if ("si" in query and query["si"] not in policies) or not ends:
             raise _Refused(403, "AuthenticationFailed")
-        if datetime.fromisoformat(ends.replace("Z", "+00:00")) < datetime.now(UTC):
+        if datetime.fromisoformat(ends) < datetime.now(UTC):
             raise _Refused(403, "AuthenticationFailed")
         if query.get("sr") != "c" or "comp" in query or NEEDED[request.method] not in granted:
             raise _Refused(403, "AuthorizationPermissionMismatch")

@@ -19,8 +19,8 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from broker.simulator.blobs import PREFIX
 from broker.simulator.app import Simulator
+from broker.simulator.blobs import PREFIX
 from broker.simulator.certificates import CertificateAuthority
 from broker.simulator.clock import Clock
 from broker.simulator.database_servers import DatabaseServers

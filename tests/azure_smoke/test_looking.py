@@ -35,6 +35,12 @@ def azure():
             "resourceTypes": [{"resourceType": "flexibleServers", "apiVersions": ["2026-10-01"]}],
         },
     )
+    scripted.will_answer(
+        "GET",
+        f"{ROOT}/providers/Microsoft.Storage",
+        200,
+        {"registrationState": "Registered", "resourceTypes": []},
+    )
     scripted.will_answer("GET", GROUP, 200, {"name": "services"})
     scripted.will_answer(
         "GET",
@@ -75,6 +81,21 @@ async def test_nothing_is_missing_where_nothing_is(arm, settings):
     states = {str(finding) for finding in await found(arm, settings) if finding.state != "ok"}
 
     assert states == set()
+
+
+async def test_what_a_binding_posts_to_a_resource_is_a_permission_that_is_looked_for(arm, azure, settings):
+    path = f"{GROUP}/providers/Microsoft.Authorization/permissions"
+    azure._replies.pop(("GET", path.lower()))
+    azure.will_answer(
+        "GET",
+        path,
+        200,
+        {"value": [{"actions": ["*"], "notActions": ["Microsoft.Storage/*/listKeys/action"]}]},
+    )
+
+    [missing] = [finding for finding in await found(arm, settings) if finding.state == "missing"]
+
+    assert missing.subject == "permission Microsoft.Storage/storageAccounts/listKeys/action"
 
 
 async def test_an_api_version_that_this_azure_does_not_have_is_missing(arm, azure, settings):

@@ -193,22 +193,44 @@ async def _on_sqlite(database_url: str, code: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in await connection.execute_fetchall(code)]
 
 
+def keys_told(section):
+    """The keys of a section's example, and those that its tables describe."""
+    shown = set(re.findall(r'^  "(\w+)":', section, re.MULTILINE))
+    cells = "".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE))
+    return shown, set(re.findall(r"`(\w+)`", cells))
+
+
+def composed(recipe):
+    """What each way to bind hands out, by its name; one way has none."""
+    modes = recipe.get("binding_modes", {"modes": {"": {"binding": recipe["binding"]}}})["modes"]
+    return {
+        mode: set(verb["compose"]["credentials"])
+        for mode, said in modes.items()
+        for verb in said["binding"]
+        if "compose" in verb
+    }
+
+
 def test_the_documented_keys_are_those_that_the_catalog_composes():
     from broker.catalog.reader import read_catalog
 
-    documented = set(re.findall(r'^  "(\w+)":', prose(CREDENTIALS), re.MULTILINE))
-    described = set(
-        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]+) \|", prose(CREDENTIALS), re.MULTILINE)))
-    )
+    of_postgresql, _, of_storage = prose(CREDENTIALS).partition("## Storage\n")
+    shown, described = keys_told(of_postgresql)
+    storage_shown, storage_described = keys_told(of_storage)
+    plans = {
+        f"{offering.name}/{plan.name}": composed(plan.recipe)
+        for offering in read_catalog(TOP / "catalog").offerings
+        for plan in offering.plans
+    }
 
-    for offering in read_catalog(TOP / "catalog").offerings:
-        for plan in offering.plans:
-            composed = [
-                verb["compose"]["credentials"] for verb in plan.recipe["binding"] if "compose" in verb
-            ]
-            for credentials in composed:
-                assert documented == set(credentials), plan.name
-                assert documented <= described
+    for plan, ways in plans.items():
+        if "storage" not in plan:
+            assert all(keys == shown <= described for keys in ways.values()), plan
+    assert plans["azure-storage-blob/standard-lrs"]["key"] == storage_shown
+    of_any_way = {
+        key for plan, ways in plans.items() if "storage" in plan for keys in ways.values() for key in keys
+    }
+    assert of_any_way == storage_described - {"key", "sas", "entra"}
 
 
 def test_the_simulated_server_has_and_lacks_the_extensions_as_documented():
