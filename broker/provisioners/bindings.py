@@ -206,7 +206,8 @@ def composed(verbs: Sequence[JsonObject], source: JsonObject) -> tuple[JsonObjec
     """
     said: JsonObject = next((verb["compose"] for verb in verbs if "compose" in verb), {"credentials": {}})
     credentials: dict[str, Any] = {}
-    for key, value in said["credentials"].items():
+    # What is made of other credentials comes after them; a database may have changed the order of the keys.
+    for key, value in sorted(said["credentials"].items(), key=lambda item: _of_the_others(item[1])):
         found = _value(value, source, credentials)
         if found is not None:
             credentials[key] = found
@@ -224,7 +225,7 @@ def composed(verbs: Sequence[JsonObject], source: JsonObject) -> tuple[JsonObjec
 def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) -> Any:
     if "pick" in said:
         return pick(said["pick"], source)
-    if said.get("connection_string") == "azure_storage":
+    if _of_the_others(said):
         before = composed_before
         endpoints = {service: before[key] for service, key in _ENDPOINTS.items() if key in before}
         secret = before["accessKey"] if "accessKey" in before else before["sasToken"]
@@ -240,6 +241,10 @@ def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) ->
         )
         return CONNECTION_STRINGS[said["connection_string"]](access)
     return said["value"]
+
+
+def _of_the_others(said: JsonObject) -> bool:
+    return said.get("connection_string") == "azure_storage"
 
 
 def _login(work: Work, secret: dict[str, Any]) -> JsonObject:

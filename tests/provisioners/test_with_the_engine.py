@@ -16,7 +16,7 @@ from broker.domain.requests import (
     UnbindRequest,
     UpdateRequest,
 )
-from broker.errors import Gone, InvalidParameters
+from broker.errors import Gone, InvalidParameters, OperationFailed
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import LifecycleOptions
@@ -131,6 +131,41 @@ async def test_the_life_of_a_database_leaves_nothing(azure, group, customer):
         await customer.delete(offering, instance_id)
         assert await customer.ended(instance_id) is None
     assert resources_in(azure, group) == []
+
+
+async def test_the_life_of_a_container_leaves_nothing(azure, group, customer):
+    account, container, principal = (str(uuid.uuid4()) for _ in range(3))
+    await customer.order("azure-storage-account", account, alias="files")
+    assert (await customer.ended(account)).state == "succeeded"
+    name = "azure-storage-blob-container"
+    await customer.order(name, container, parentAlias="files")
+    assert (await customer.ended(container)).state == "succeeded"
+
+    key = await customer.bind(name, container, "key")
+    first = await customer.bind(name, container, "first", parameters={"auth": "sas"})
+    second = await customer.bind(name, container, "second", predecessor_binding_id="first")
+    role = await customer.bind(
+        name, container, "role", parameters={"auth": "entra", "principalId": principal}
+    )
+    with pytest.raises(InvalidParameters, match="'principalId' is needed"):
+        await customer.bind(name, container, "nobody", parameters={"auth": "entra"})
+    with pytest.raises(OperationFailed, match="has this role here already"):
+        await customer.bind(name, container, "again", parameters={"auth": "entra", "principalId": principal})
+
+    def put(uri):
+        return azure.client.put(uri.replace("?", "/one?"), content=b"1").status_code
+
+    assert [put(one.credentials["uri"]) for one in (first, second)] == [201, 201]
+    assert len(key.credentials["accessKey"]) == 88
+    assert role.credentials["resourceId"] == azure.state()["role_assignments"][-1]["properties"]["scope"]
+    await customer.unbind(name, container, "first")
+    assert [put(one.credentials["uri"]) for one in (first, second)] == [403, 201]
+
+    for offering, instance_id in ((name, container), ("azure-storage-account", account)):
+        await customer.delete(offering, instance_id)
+        assert await customer.ended(instance_id) is None
+    assert resources_in(azure, group) == []
+    assert principal not in str(azure.state()["role_assignments"])
 
 
 async def test_a_deletion_while_azure_creates_leaves_nothing(azure, group, customer):
