@@ -38,9 +38,12 @@ SPOILT = {
     "a child that Azure would refuse": (
         STORAGE,
         "- role:\n            scope: outputs.containerId\n",
-        "- child: {word: a, below: record.main, type: Microsoft.Storage/storageAccounts/blobServices/containers, "
-        "api_version: 2026-09-01, prefix: a, body: {properties: {publicAccess: Maybe}}}\n"
-        "        - role:\n            scope: outputs.containerId\n",
+        (
+            "- child: {word: a, below: record.main, api_version: 2026-09-01, prefix: a, "
+            "type: Microsoft.Storage/storageAccounts/blobServices/containers, "
+            "body: {properties: {publicAccess: Maybe}}}\n"
+            "        - role:\n            scope: outputs.containerId\n"
+        ),
         "is not one of",
     ),
     "an action on nothing": (
