@@ -2,11 +2,15 @@
 
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import anyio
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
-from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.blob import BlobServiceClient, ContainerClient, generate_container_sas
 
+from broker.data_planes import storage
 from broker.provisioners.base import Outcome
 from tests.provisioners.engine import resources_in
 
@@ -330,3 +334,55 @@ async def test_a_declared_child_is_made_for_a_binding_and_deleted_with_it(azure,
 
     assert (await ordered.unbind(binding)).outcome is Outcome.DONE
     assert azure.call("GET", binding.credentials["id"], version=VERSION).status_code == 404
+
+
+async def test_the_simulated_blobs_take_what_azures_own_library_signs(azure, blob):
+    binding, _ = await blob.bind()
+    told = binding.credentials
+    token = generate_container_sas(
+        told["storageAccountName"],
+        told["containerName"],
+        account_key=told["accessKey"],
+        permission="rw",
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+        protocol="https",
+    )
+    url = f"{told['primaryBlobServiceEndPoint']}{told['containerName']}"
+
+    assert uses(azure, {"uri": f"{url}?{token}"}) == b"hello"
+    with pytest.raises(ClientAuthenticationError):
+        uses(azure, {"uri": f"{url}?{token}".replace("sp=rw", "sp=rwd")})
+
+
+async def test_tokens_that_are_made_at_once_do_not_lose_each_others_policies(azure, blob):
+    names = blob.instance.record["names"]
+    account = blob.instance.record["main"]["id"]
+    keys = azure.call("POST", f"{account}/listKeys", version=VERSION).json()["keys"]
+    container = storage.Container(
+        blob.instance.record["outputs"]["endpoints"]["blob"],
+        names["account"],
+        names["container"],
+        keys[0]["value"],
+        Path(azure.access.ca_file),
+    )
+    met = []
+
+    async def put(number):
+        while True:
+            try:
+                await storage.put_policy(
+                    container, f"p{number}", permissions="r", expires_at=None, lease=uuid.uuid4()
+                )
+            except storage.ContainerBusy as busy:
+                met.append(busy)
+                await anyio.sleep(0.01)
+            else:
+                return
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(put, number)
+
+    assert sorted(policies(azure, blob)) == ["p0", "p1", "p2", "p3", "p4"]
+    assert met, "they never met"
