@@ -91,6 +91,17 @@ class SimulatedAzure:
         whole = path if path.startswith(("/subscriptions", "/_simulator")) else self.subscription + path
         return self.client.request(method, whole, params={"api-version": version}, json=body, **kw)
 
+    def retag(self, path: str, tags: dict[str, str], version: str = POSTGRES) -> None:
+        """Change a resource's tags behind the broker's back, and wait: Azure takes its time for a PATCH."""
+        reply = self.call("PATCH", path, {"tags": tags}, version=version)
+        assert reply.status_code in {200, 202}, reply.text
+
+        def done() -> bool:
+            resource = self.call("GET", path, version=version).json()
+            return resource["tags"] == tags and resource["properties"].get("state", "Ready") == "Ready"
+
+        wait_until(done)
+
     def a_group(self, name: str | None = None, **tags: str) -> str:
         """A new resource group; its name."""
         name = name or f"rg-{uuid.uuid4().hex[:12]}"

@@ -41,14 +41,13 @@ def test_a_server_whose_tags_somebody_changed_is_not_deleted_until_they_are_back
         (server,) = world.servers()
         path = world.server_path(server["name"])
 
-        world.azure.call("PATCH", path, {"tags": {"owner": "somebody"}}, version=VERSION)
+        world.azure.retag(path, {"owner": "somebody"})
         platform.deprovision(instance, ALL_IN_ONE.plan_id, ALL_IN_ONE.service_id)
         refused = platform.settle(instance).json()
         deletions = world.calls("DELETE", server["name"])
         still_there = [one["id"] for one in world.servers()]
 
-        own = tags(BROKER_ID, PLATFORM, instance, 0)
-        world.azure.call("PATCH", path, {"tags": own}, version=VERSION)
+        world.azure.retag(path, tags(BROKER_ID, PLATFORM, instance, 0))
         platform.deprovision(instance, ALL_IN_ONE.plan_id, ALL_IN_ONE.service_id)
         deleted = platform.settle(instance)
 

@@ -157,7 +157,7 @@ async def test_a_server_that_lost_our_tags_is_not_deleted(azure, group, order):
     ordered = order("azure-postgresql-server")
     await ordered.create()
     main = ordered.instance.record["main"]["id"]
-    azure.call("PATCH", main, {"tags": {"owner": "somebody else"}}, version=VERSION)
+    azure.retag(main, {"owner": "somebody else"})
 
     refused = await ordered.delete()
 
@@ -302,10 +302,7 @@ async def test_a_database_on_a_server_that_is_no_longer_its_parents_is_left_alon
     await server.create()
     child = order("azure-postgresql-database", parent=server)
     await child.create()
-    azure.call("PATCH", server.instance.record["main"]["id"], {"tags": {}}, version=VERSION)
-    wait_until(
-        lambda: not azure.call("GET", server.instance.record["main"]["id"], version=VERSION).json()["tags"]
-    )
+    azure.retag(server.instance.record["main"]["id"], {})
 
     refused = await child.delete()
 
@@ -316,10 +313,7 @@ async def test_a_database_on_a_server_that_is_no_longer_its_parents_is_left_alon
 async def test_no_database_is_made_on_a_server_that_is_no_longer_its_parents(azure, group, order):
     server = order("azure-postgresql-server")
     await server.create()
-    azure.call("PATCH", server.instance.record["main"]["id"], {"tags": {}}, version=VERSION)
-    wait_until(
-        lambda: not azure.call("GET", server.instance.record["main"]["id"], version=VERSION).json()["tags"]
-    )
+    azure.retag(server.instance.record["main"]["id"], {})
     before = resources_in(azure, group)
     puts = calls_in(azure, group, "PUT")
 
