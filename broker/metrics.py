@@ -35,6 +35,7 @@ class Metrics:
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._operations_finished = Counter(
             "broker_operations_finished",
             "Operations that ended, by kind, state and service plan.",
@@ -85,8 +86,15 @@ class Metrics:
 
     def request_answered(self, route: str, method: str, status: int, took: timedelta) -> None:
         """Count a request; *route* is the route's pattern, never the path that was asked."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._request_seconds.labels(route, method).observe(took.total_seconds())
+        # Kept, since looking a series up by its labels costs more than counting in it; there are few of them.
+        series = self._answered.get((route, method, status))
+        if series is None:
+            series = self._answered[route, method, status] = (
+                self._requests.labels(route, method, str(status)),
+                self._request_seconds.labels(route, method),
+            )
+        series[0].inc()
+        series[1].observe(took.total_seconds())
 
     def operation_finished(self, kind: str, state: str, plan: str) -> None:
         """Count an operation's end; *plan* is the plan's name."""
