@@ -267,6 +267,7 @@ def _with_results(claim: Claim, step: Next) -> Claim:
         instance = replace(
             instance,
             record=instance.record if step.record is None else step.record,
+            generation=instance.generation if step.generation is None else step.generation,
             region=step.region or instance.region,
             resource_group=step.resource_group or instance.resource_group,
             subscription=step.subscription or instance.subscription,

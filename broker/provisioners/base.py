@@ -86,6 +86,8 @@ class Next:
     gone: Sequence[str] = ()
     credentials: JsonObject | None = None
     endpoints: Sequence[JsonObject] = ()
+    generation: int | None = None
+    """Of a creation: the generation under which it goes on, when that is not the instance's own."""
     region: str | None = None
     resource_group: str | None = None
     subscription: str | None = None

@@ -153,6 +153,7 @@ class Creation:
             secrets=plan.known.secrets,
             resources=planned,
             state={},
+            generation=plan.generation,
             subscription=place.subscription,
             resource_group=place.group,
             region=place.location,

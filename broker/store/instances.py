@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, select, update
 
 from broker.domain.instances import Configuration, Context, InstanceState, ServiceInstance
 from broker.store import bindings, history
 from broker.store.database import Transaction
 from broker.store.sealing import KeyRing
 from broker.store.tables import external_resources
-from broker.store.tables import history as past
 from broker.store.tables import service_instances as table
 
 
@@ -97,13 +96,8 @@ async def remove(tx: Transaction, instance: ServiceInstance, *, reason: str) -> 
 
 
 async def next_generation(tx: Transaction, platform: str, instance_id: str) -> int:
-    """Return the generation for a new instance under this id: 0, or one more than any before it had."""
-    former = await tx.execute(
-        select(func.max(past.c.generation)).where(
-            past.c.platform == platform, past.c.instance_id == instance_id, past.c.kind == history.INSTANCE
-        )
-    )
-    last = former.scalar_one()
+    """Return the generation for a new instance under this id: 0, or one more than any before it ever had."""
+    last = await history.last_generation(tx, platform, instance_id)
     return 0 if last is None else last + 1
 
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select
 
+from broker.store import history
 from broker.store.database import Database
-from broker.store.tables import audit, history, operation_events, operations
+from broker.store.tables import audit, operation_events, operations
 
 
 async def prune(database: Database, *, keep: timedelta, keep_audit: timedelta) -> int:
@@ -22,6 +23,6 @@ async def prune(database: Database, *, keep: timedelta, keep_audit: timedelta) -
         old = select(operations.c.id).where(operations.c.finished_at < before)
         await tx.execute(delete(operation_events).where(operation_events.c.operation_id.in_(old)))
         deleted = await tx.execute(delete(operations).where(operations.c.finished_at < before))
-        await tx.execute(delete(history).where(history.c.removed_at < before))
+        await history.forget(tx, before=before)
         await tx.execute(delete(audit).where(audit.c.at < tx.now - keep_audit))
         return deleted.rowcount

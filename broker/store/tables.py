@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -232,6 +232,15 @@ history = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("removed_at", UtcTime, nullable=False, index=True),
     Index(None, "platform", "instance_id"),
+)
+
+used_generations = Table(
+    "used_generations",
+    metadata,
+    # Never pruned: a name of Azure's may be held back, or be an abandoned resource's, for longer than any history.
+    Column("platform", Text, primary_key=True),
+    Column("instance_id", Text, primary_key=True),
+    Column("last", Integer, nullable=False),
 )
 
 arm_budgets = Table(

@@ -1,9 +1,11 @@
+from uuid import uuid4
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from broker.store import migrations
+from broker.store import instances, migrations
 from broker.store.database import Database
 from broker.store.errors import DatabaseInUse, SchemaOutdated, UnsupportedDatabase
 from broker.store.sealing import KeyRing
@@ -43,6 +45,34 @@ def test_the_migrations_lead_from_nothing_to_the_newest_revision_and_twice_is_ha
 
 def test_the_code_knows_the_revisions_that_are_shipped():
     assert migrations.revisions() == REVISIONS
+
+
+@pytest.mark.anyio
+async def test_generations_that_only_the_history_knew_are_known_after_the_migration(
+    empty_url: str, key_ring: KeyRing
+):
+    migrations.upgrade(empty_url, "0001")
+    with _engine(empty_url).begin() as connection:
+        for number, (kind, generation) in enumerate([("instance", 2), ("instance", 3), ("binding", 9)]):
+            connection.execute(
+                text(
+                    "INSERT INTO history (number, kind, key, platform, instance_id, generation, document, reason, "
+                    "created_at, removed_at) VALUES (:number, :kind, :key, 'kubernetes', 'an-id', :generation, '{}', "
+                    "'Deprovisioned.', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')"
+                ),
+                {"number": number, "kind": kind, "key": uuid4().hex, "generation": generation},
+            )
+
+    migrations.upgrade(empty_url)
+    with _engine(empty_url).begin() as connection:
+        # A broker of the former release, which still runs, prunes.
+        connection.execute(text("DELETE FROM history"))
+    database = await Database.open(empty_url, sealing=key_ring)
+    async with database.transaction() as tx:
+        following = await instances.next_generation(tx, "kubernetes", "an-id")
+    await database.close()
+
+    assert following == 4
 
 
 @pytest.mark.anyio

@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from broker.azure.naming import LOWER_AND_DIGITS, NameRule, external_name, tags
 from broker.domain.catalog import Catalog
 from broker.domain.requests import (
     BindRequest,
@@ -23,12 +24,14 @@ from broker.lifecycle.options import LifecycleOptions
 from broker.lifecycle.polling import Polling
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.foresight import foreseeing
+from broker.store.pruning import prune
 from tests.provisioners.conftest import OFFERINGS
 from tests.provisioners.engine import calls_in, resources_in
 
 pytestmark = pytest.mark.anyio
 
 CALLER = Caller("kubernetes")
+STORAGE = "2026-09-01"
 PATIENCE = 60
 """Seconds; many times what anything takes in scaled time on a busy machine."""
 
@@ -218,3 +221,26 @@ async def test_contradicting_firewall_rules_are_refused_in_orders_and_updates(az
 
     await customer.delete("azure-postgresql-server", instance_id)
     await customer.ended(instance_id)
+
+
+async def test_the_generation_that_a_restored_store_took_up_is_never_used_again(
+    database, azure, group, customer
+):
+    name, instance_id = "azure-storage-account", str(uuid.uuid4())
+    identity = ("broker-under-test", CALLER.platform, instance_id, 3)
+    account_name = external_name(NameRule("st", 24, LOWER_AND_DIGITS), *identity)
+    path = f"/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account_name}"
+    made = {"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "properties": {}}
+    azure.call("PUT", path, {**made, "tags": tags(*identity)}, STORAGE).raise_for_status()
+
+    generations = []
+    for _ in range(2):
+        await customer.order(name, instance_id)
+        assert (await customer.ended(instance_id)).state == "succeeded"
+        (account,) = (one for one in azure.state()["resources"] if f"/{group}/" in one["id"])
+        generations.append(account["tags"]["osb-generation"])
+        await customer.delete(name, instance_id)
+        assert await customer.ended(instance_id) is None
+        await prune(database, keep=timedelta(seconds=-5), keep_audit=timedelta(days=1))
+
+    assert generations == ["3", "4"]

@@ -1,4 +1,6 @@
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -8,6 +10,8 @@ from broker.domain.instances import Configuration, InstanceState
 from broker.store import bindings, instances
 from broker.store.database import Database
 from broker.store.errors import Duplicate
+from broker.store.pruning import prune
+from broker.store.tables import history as history_table
 from tests.store.nouns import a_binding, an_instance
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +90,38 @@ async def test_an_id_that_is_used_again_gets_the_next_generation(database: Datab
         assert await bindings.of_instance(tx, first.key) == []
         assert await instances.next_generation(tx, first.platform, first.instance_id) == 4
         assert await instances.next_generation(tx, "cloudfoundry", first.instance_id) == 0
+
+
+async def test_an_id_that_is_used_again_gets_the_next_generation_long_after_its_history_was_pruned(
+    database: Database,
+):
+    lives = [an_instance(instance_id="used-again", generation=generation) for generation in (0, 4, 3)]
+    for life in lives:
+        async with database.transaction() as tx:
+            await instances.add(tx, life)
+            await instances.remove(tx, life, reason="Deprovisioned.")
+        await prune(database, keep=timedelta(seconds=-5), keep_audit=timedelta(days=1))
+
+    async with database.transaction() as tx:
+        assert (await tx.execute(history_table.select())).all() == []
+        assert await instances.next_generation(tx, "kubernetes", "used-again") == 5
+        assert await instances.next_generation(tx, "cloudfoundry", "used-again") == 0
+
+
+async def test_replicas_that_prune_at_once_forget_no_generation(database: Database):
+    lives = [an_instance(generation=number) for number in range(1, 40)]
+    async with database.transaction() as tx:
+        for life in lives:
+            await instances.add(tx, life)
+            await instances.remove(tx, life, reason="Deprovisioned.")
+
+    await asyncio.gather(
+        *(prune(database, keep=timedelta(seconds=-5), keep_audit=timedelta(days=1)) for _ in range(4))
+    )
+
+    async with database.transaction() as tx:
+        next_ones = [await instances.next_generation(tx, one.platform, one.instance_id) for one in lives]
+    assert next_ones == [one.generation + 1 for one in lives]
 
 
 async def test_children_are_found_by_their_parent(database: Database):
