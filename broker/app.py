@@ -14,6 +14,9 @@ from datetime import timedelta
 import structlog
 from starlette.types import ASGIApp
 
+from broker.api.admin.application import admin_application, beside
+from broker.api.admin.front import OperatorCredentials
+from broker.api.admin.parts import AdminParts
 from broker.api.application import osb_application
 from broker.api.authentication import Credentials
 from broker.api.health import Check, HealthChecks, health_application
@@ -29,6 +32,7 @@ from broker.catalog.source import CatalogSource as PublishedCatalog
 from broker.domain.catalog import Catalog
 from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
+from broker.lifecycle.administration.instances import InstanceAdministration
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import CatalogSource, LifecycleOptions
@@ -56,10 +60,11 @@ _SILENT_FOR_TOO_LONG = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Broker:
-    """The two applications of a running broker, and what they stand on."""
+    """The applications of a running broker, and what they stand on; `admin` only where it has a port of its own."""
 
     api: ASGIApp
     health: ASGIApp
+    admin: ASGIApp | None
     database: Database
     runner: Runner | None
 
@@ -82,6 +87,20 @@ def create_app(
     )
     measured = metrics or Metrics()
     return osb_application(parts, platforms=platforms, catalog=catalog, observe=measured.request_answered)
+
+
+def create_admin_app(
+    database: Database,
+    *,
+    catalog: CatalogSource,
+    operators: Iterable[OperatorCredentials],
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    metrics: Metrics | None = None,
+) -> ASGIApp:
+    """Return the application that operators reach, on an open database; it starts nothing."""
+    parts = AdminParts(instances=InstanceAdministration(database, catalog), body_limit=body_limit)
+    measured = metrics or Metrics()
+    return admin_application(parts, operators=operators, observe=measured.request_answered)
 
 
 @asynccontextmanager
@@ -126,13 +145,24 @@ async def running(
                 body_limit=settings.body_limit,
                 metrics=metrics,
             )
+            admin = None
+            if settings.operators:
+                admin = create_admin_app(
+                    database,
+                    catalog=catalog,
+                    operators=settings.operators,
+                    body_limit=settings.body_limit,
+                    metrics=metrics,
+                )
+                if settings.admin_port is None:
+                    api, admin = beside(api, admin), None
             async with _working(database, catalog, runner, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": _database_answers(database)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
                 )
-                yield Broker(api, health_application(checks), database, runner)
+                yield Broker(api, health_application(checks), admin, database, runner)
     finally:
         await database.close()
 

@@ -7,6 +7,8 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── UnknownServicePlan          no such pair of offering and plan
     │   └── ParentUnknown               the parent that a child names does not exist in its scope
     ├── NotAuthenticated (401)
+    │   └── NotAnOperator               no operator's credentials came with a request to the admin API
+    ├── RoleMissing (403)               an operator who may only read wants to act
     ├── NotFound (404)
     ├── MethodNotAllowed (405)
     ├── AlreadyExists (409)             the id is in use with other attributes
@@ -98,6 +100,29 @@ class NotAuthenticated(BrokerError):
     def __init__(self) -> None:
         super().__init__(
             "The request carries no valid credentials of a platform registered with this broker."
+        )
+
+
+class NotAnOperator(NotAuthenticated):
+    """No operator's token came with a request to the admin API; a platform's credentials are nothing there."""
+
+    def __init__(self) -> None:
+        BrokerError.__init__(
+            self,
+            "The request carries no valid token of an operator; the admin API takes no other credentials.",
+        )
+
+
+class RoleMissing(BrokerError):
+    """The operator may look, but not act."""
+
+    status = 403
+    code = "Forbidden"
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(
+            f"The operator {shown(operator)} has the role 'read'; this request needs the role 'operate'. "
+            "Nothing has changed."
         )
 
 

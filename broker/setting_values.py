@@ -14,7 +14,7 @@ import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -35,6 +35,17 @@ class PlatformCredentials:
     username: str | None = None
     passwords: tuple[str, ...] = field(default=(), repr=False)
     bearer_tokens: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class OperatorCredentials:
+    """Who may act as an operator, and how far; two tokens let one be replaced without a gap."""
+
+    name: str
+    role: Literal["read", "operate"]
+    bearer_tokens: tuple[str, ...] = field(repr=False)
+    username: None = None
+    passwords: tuple[str, ...] = field(default=(), repr=False)
 
 
 def _duration(value: Any) -> Any:
@@ -128,13 +139,16 @@ SealingKeys = Annotated[tuple[SealingKey, ...], BeforeValidator(_sealing_keys)]
 _PLATFORM_KEYS = {"username", "passwords", "bearer_tokens"}
 
 
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        raise ValueError("is not JSON") from None
+
+
 def _platforms(value: Any) -> Any:
     """Read `{"name": {"username": ..., "passwords": [...], "bearer_tokens": [...]}}`."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            raise ValueError("is not JSON") from None
+    value = _json(value)
     if isinstance(value, tuple) and all(isinstance(item, PlatformCredentials) for item in value):
         return value
     if not isinstance(value, dict):
@@ -176,6 +190,43 @@ def _platform(name: str, given: Any) -> PlatformCredentials:
 
 
 Platforms = Annotated[tuple[PlatformCredentials, ...], BeforeValidator(_platforms)]
+
+
+_OPERATOR_KEYS = {"role", "tokens"}
+
+
+def _operators(value: Any) -> Any:
+    """Read `{"name": {"role": "read" or "operate", "tokens": [...]}}`."""
+    value = _json(value)
+    if isinstance(value, tuple) and all(isinstance(item, OperatorCredentials) for item in value):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("must be an object: operator name to role and tokens")  # noqa: TRY004 - as above
+    operators = tuple(_operator(name, given) for name, given in value.items())
+    tokens = [token for operator in operators for token in operator.bearer_tokens]
+    if len(set(tokens)) < len(tokens):
+        raise ValueError("a token is given twice")
+    return operators
+
+
+def _operator(name: str, given: Any) -> OperatorCredentials:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.@_-]{0,63}", name):
+        raise ValueError("an operator's name has 1 to 64 lower-case letters, digits, '.', '@', '_' or '-'")
+    if not isinstance(given, dict) or set(given) - _OPERATOR_KEYS:
+        raise ValueError(f"{name}: allowed are {', '.join(sorted(_OPERATOR_KEYS))}")
+    role, tokens = given.get("role"), given.get("tokens")
+    if role not in {"read", "operate"}:
+        raise ValueError(f"{name}: the role is 'read' or 'operate'")
+    if not isinstance(tokens, list) or not 1 <= len(tokens) <= 2:
+        raise ValueError(f"{name}: tokens is a list of one token, or of two, the present and the next")
+    if not all(isinstance(token, str) and re.fullmatch(r"[\x21-\x7e]{32,}", token) for token in tokens):
+        raise ValueError(
+            f"{name}: a token has at least 32 visible ASCII characters; make one with: openssl rand -hex 32"
+        )
+    return OperatorCredentials(name, role, tuple(tokens))
+
+
+Operators = Annotated[tuple[OperatorCredentials, ...], BeforeValidator(_operators)]
 
 
 def _addresses(value: Any) -> Any:

@@ -25,6 +25,8 @@ from broker.setting_values import (
     Duration,
     Folder,
     HttpsUrl,
+    OperatorCredentials,
+    Operators,
     PlatformCredentials,
     Platforms,
     Port,
@@ -35,6 +37,7 @@ from broker.setting_values import (
 
 __all__ = [
     "DatabaseSettings",
+    "OperatorCredentials",
     "PlatformCredentials",
     "SealingKey",
     "Settings",
@@ -98,6 +101,11 @@ class Settings(DatabaseSettings):
         description="Who may ask, as JSON: platform name to `username` with one or two `passwords`, "
         "or `bearer_tokens`.",
     )
+    operators: Operators = Field(
+        default=(),
+        description="Who may use the admin API, as JSON: operator name to `role` (`read` or `operate`) and one "
+        "or two `tokens`. Without it there is no admin API.",
+    )
     sealing_keys: SealingKeys = Field(
         description="Keys that seal secrets in the database, each `key-id:base64 of 32 bytes`; the first one "
         "seals, all open."
@@ -107,8 +115,15 @@ class Settings(DatabaseSettings):
     port: Port = Field(default=8080, description="Port on which platforms are served.")
     health_host: str = Field(default="127.0.0.1", description="Address of health, readiness and metrics.")
     health_port: Port = Field(default=8081, description="Port of health, readiness and metrics.")
+    admin_host: str = Field(
+        default="127.0.0.1", description="Address of the admin API where it has a port of its own."
+    )
+    admin_port: Port | None = Field(
+        default=None,
+        description="Port of the admin API; if unset it is served where platforms are, under `/admin/v1`.",
+    )
     tls_certificate_file: ReadableFile | None = Field(
-        default=None, description="Certificate chain (PEM) for platforms."
+        default=None, description="Certificate chain (PEM) for platforms and operators."
     )
     tls_key_file: ReadableFile | None = Field(
         default=None, description="Private key (PEM) of that certificate."
@@ -222,6 +237,13 @@ class Settings(DatabaseSettings):
             faults.append(needs("azure_token_file", mode))
             if self.azure_cloud != "custom":
                 faults.append("BROKER_AZURE_AUTHENTICATION: simulator needs BROKER_AZURE_CLOUD=custom")
+        if self.admin_port is not None and not self.operators:
+            faults.append("BROKER_ADMIN_PORT: is of no use without BROKER_OPERATORS")
+        of_platforms = {
+            secret for platform in self.platforms for secret in (*platform.passwords, *platform.bearer_tokens)
+        }
+        if any(of_platforms & set(operator.bearer_tokens) for operator in self.operators):
+            faults.append("BROKER_OPERATORS: an operator's token is a platform's password or token too")
         if self.listen_database_url and self.database_url.get_secret_value().startswith("sqlite"):
             faults.append("BROKER_LISTEN_DATABASE_URL: is of no use with SQLite")
         return faults
@@ -291,7 +313,7 @@ def _checked(kind: type[_Kind], given: Mapping[str, Any]) -> _Kind:
 
 
 def _is_secret(name: str, about: FieldInfo) -> bool:
-    return name in {"platforms", "sealing_keys"} or "SecretStr" in str(about.annotation)
+    return name in {"operators", "platforms", "sealing_keys"} or "SecretStr" in str(about.annotation)
 
 
 class _Environment(PydanticBaseSettingsSource):

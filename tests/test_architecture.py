@@ -45,7 +45,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "demo"},
     "prometheus_client": {"metrics"},
-    "yaml": {"catalog"},
+    "yaml": {"catalog", "cli"},
     "uvicorn": {"api", "cli", "simulator"},
 }
 

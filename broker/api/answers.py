@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.errors import BrokerError, MethodNotAllowed, NotAuthenticated
+from broker.errors import BrokerError, MethodNotAllowed, NotAnOperator, NotAuthenticated
 
 JSON_TYPE = "application/json"
 
@@ -40,7 +40,9 @@ def refusal_headers(refusal: BrokerError) -> dict[str, str]:
     headers = {}
     if refusal.retry_after is not None:
         headers["retry-after"] = str(refusal.retry_after)
-    if isinstance(refusal, NotAuthenticated):
+    if isinstance(refusal, NotAnOperator):
+        headers["www-authenticate"] = 'Bearer realm="operators of the service broker"'
+    elif isinstance(refusal, NotAuthenticated):
         headers["www-authenticate"] = 'Basic realm="service broker", charset="UTF-8"'
     if isinstance(refusal, MethodNotAllowed) and refusal.allowed:
         headers["allow"] = ", ".join(refusal.allowed)

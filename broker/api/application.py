@@ -28,7 +28,7 @@ def routes(parts: Parts | None = None) -> FastAPI:
         routes=[*instances.router.routes, *bindings.router.routes],
     )
     app.state.parts = parts
-    refusals.install(app)
+    refusals.install(app, root="/v2")
     return app
 
 

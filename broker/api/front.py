@@ -46,7 +46,7 @@ _RAW_CATALOG = _CATALOG.encode()
 _USUAL_VERSIONS = {b"2.17", b"2.16", b"2.15", b"2.14", b"2.13"}
 _VERSION = re.compile(rb"(\d{1,9})\.(\d{1,9})")
 _VISIBLE = re.compile(rb"[\x20-\x7e\x80-\xff]+")
-_METHODS = {"GET", "HEAD", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE", "CONNECT"}
+METHODS = {"GET", "HEAD", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE", "CONNECT"}
 
 
 def observe_nothing(_route: str, _method: str, _status: int, _took: timedelta) -> None:
@@ -80,8 +80,8 @@ class Front:
         head: dict[bytes, bytes] = dict(scope["headers"])
         identity = head.get(b"x-broker-api-request-identity")
         # A header that could not be sent back as one line is not sent back at all.
-        echo = identity if identity is not None and _is_presentable(identity) else None
-        answer = _Answer(send, echo)
+        echo = identity if identity is not None and is_presentable(identity) else None
+        answer = Answer(send, echo)
         route = ""
         try:
             platform = self._authentication.platform(head.get(b"authorization"))
@@ -90,12 +90,12 @@ class Front:
             _check_version(head.get(b"x-broker-api-version"))
             if scope["path"] == _CATALOG:
                 if scope.get("raw_path", _RAW_CATALOG) != _RAW_CATALOG:
-                    _check_path(scope)
+                    check_path(scope)
                 route = _CATALOG
                 await self._send_catalog(scope, head, answer)
                 return
-            _check_path(scope)
-            self._check_length(head.get(b"content-length"))
+            check_path(scope)
+            check_length(head.get(b"content-length"), limit=self._body_limit)
             origin = head.get(b"x-broker-api-originating-identity")
             scope["osb.caller"] = Caller(platform, _text(origin), _text(echo))
             await self._app(scope, receive, answer)
@@ -111,15 +111,7 @@ class Front:
             took = time.perf_counter() - started
             self._tell(scope, route, answer.status, took)
 
-    def _check_length(self, announced: bytes | None) -> None:
-        if announced is None:
-            return
-        if not announced.isdigit():
-            raise MalformedRequest("Content-Length is no number.")
-        if int(announced) > self._body_limit:
-            raise BodyTooLarge(f"The request's body is larger than {self._body_limit} bytes.")
-
-    async def _send_catalog(self, scope: Scope, head: dict[bytes, bytes], answer: _Answer) -> None:
+    async def _send_catalog(self, scope: Scope, head: dict[bytes, bytes], answer: Answer) -> None:
         if scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed("This path has no such method.", allowed=("GET", "HEAD"))
         status, headers, body = self._catalog.answer(
@@ -130,7 +122,7 @@ class Front:
     def _tell(self, scope: Scope, route: str, status: int, took: float) -> None:
         found = scope.get("route")
         pattern = route or getattr(found, "path", "") or "other"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         self._observe(pattern, method, status, timedelta(seconds=took))
         if method in {"PUT", "PATCH", "DELETE"}:
             caller = scope.get("osb.caller")
@@ -148,7 +140,7 @@ class Front:
             )
 
 
-class _Answer:
+class Answer:
     """The way back: repeats the request's identity and remembers the status."""
 
     def __init__(self, send: Send, echo: bytes | None) -> None:
@@ -194,7 +186,22 @@ def _check_version(sent: bytes | None) -> None:
         )
 
 
-def _check_path(scope: Scope) -> None:
+def check_length(announced: bytes | None, *, limit: int) -> None:
+    """
+    Refuse a body that says itself that it is too large, before any of it is read.
+
+    Raises:
+        BodyTooLarge, MalformedRequest: It is, or its length is no number.
+    """
+    if announced is None:
+        return
+    if not announced.isdigit():
+        raise MalformedRequest("Content-Length is no number.")
+    if int(announced) > limit:
+        raise BodyTooLarge(f"The request's body is larger than {limit} bytes.")
+
+
+def check_path(scope: Scope) -> None:
     """
     Refuse paths that could mean two things.
 
@@ -214,9 +221,9 @@ def _check_path(scope: Scope) -> None:
             raise MalformedRequest("'.' and '..' are no ids.")
 
 
-def _is_presentable(header: bytes) -> bool:
+def is_presentable(header: bytes) -> bool:
     return len(header) <= HEADER_LENGTH and _VISIBLE.fullmatch(header) is not None
 
 
 def _text(header: bytes | None) -> str | None:
-    return header.decode("latin-1") if header is not None and _is_presentable(header) else None
+    return header.decode("latin-1") if header is not None and is_presentable(header) else None

@@ -20,7 +20,7 @@ async def on_refusal(_request: Request, refusal: Exception) -> Response:
     return refused(refusal)
 
 
-async def on_http_exception(_request: Request, fault: Exception) -> Response:
+async def on_http_exception(request: Request, fault: Exception) -> Response:
     """Answer what routing refuses, in the specification's form."""
     assert isinstance(fault, HTTPException), "registered for this class only"
     if fault.status_code == 405:
@@ -29,13 +29,15 @@ async def on_http_exception(_request: Request, fault: Exception) -> Response:
             MethodNotAllowed("This path has no such method.", allowed=[m for m in allowed.split(", ") if m])
         )
     if fault.status_code == 404:
-        return refused(NotFound("There is no such path; the Open Service Broker API begins with /v2."))
+        return refused(
+            NotFound(f"There is no such path; those of this API begin with {request.app.state.root}.")
+        )
     return refused(MalformedRequest("The request cannot be read."))
 
 
 async def on_fault(request: Request, fault: Exception) -> Response:
     """Log an unforeseen exception once, whole, and tell the client only where to find it."""
-    caller = request.scope.get("osb.caller")
+    caller = request.scope.get("osb.caller") or request.scope.get("osb.operator")
     log.error(
         "A request met an unforeseen fault.",
         method=request.method,
@@ -46,8 +48,9 @@ async def on_fault(request: Request, fault: Exception) -> Response:
     return refused(Unforeseen())
 
 
-def install(app: FastAPI) -> None:
-    """Let every exception of *app* end here."""
+def install(app: FastAPI, *, root: str) -> None:
+    """Let every exception of *app*, whose paths begin with *root*, end here."""
+    app.state.root = root
     app.add_exception_handler(BrokerError, on_refusal)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_fault)

@@ -16,7 +16,8 @@ def check() -> None:
     platforms = (
         ", ".join(platform.name for platform in settings.platforms) or "none: nobody can ask for anything"
     )
-    print(f"The settings are right. Database: {database}. Platforms: {platforms}.")
+    operators = ", ".join(f"{one.name} ({one.role})" for one in settings.operators) or "none: no admin API"
+    print(f"The settings are right. Database: {database}. Platforms: {platforms}. Operators: {operators}.")
 
 
 @app.command()

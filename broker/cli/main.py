@@ -1,7 +1,7 @@
 """
 The `osb` command. Its parts import what they need when they run, so that `osb --help` answers at once.
 
-Exit status: 0 done, 1 failed, 2 wrong usage or wrong settings.
+Exit status: 0 done, 1 failed, 2 wrong usage or wrong settings; `cli/client.py` has those of the admin API's client.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import azure, catalog, config, demo
+from broker.cli import azure, catalog, config, demo, instance
 
 app = typer.Typer(
     name="osb",
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(azure.app, name="azure")
+app.add_typer(instance.app, name="instance")
 app.command("demo")(demo.demo)
 app.command("run")(demo.run)
 

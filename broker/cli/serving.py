@@ -83,6 +83,11 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
     if api and not settings.platforms:
         raise SettingsError(["BROKER_PLATFORMS: is needed to serve: without it nobody can ask for anything"])
     listener = _listener(settings.host, settings.port, "BROKER_PORT") if api else None
+    admin_listener = (
+        _listener(settings.admin_host, settings.admin_port, "BROKER_ADMIN_PORT")
+        if api and settings.admin_port is not None
+        else None
+    )
     health_listener = _listener(settings.health_host, settings.health_port, "BROKER_HEALTH_PORT")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -92,12 +97,15 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
         servers = [_Server(_uvicorn(broker.health, settings, tls=False), health_listener)]
         if listener is not None:
             servers.insert(0, _Server(_uvicorn(broker.api, settings, tls=True), listener))
+        if admin_listener is not None and broker.admin is not None:
+            servers.append(_Server(_uvicorn(broker.admin, settings, tls=True), admin_listener))
         serving = [tasks.create_task(server.serve(sockets=[server.listener])) for server in servers]
         for server in servers:
             await server.is_listening.wait()
         where = {
             "url": _url(listener, settings) if listener else None,
             "health_url": _url(health_listener, None),
+            "admin_url": _admin_url(settings, admin_listener or listener),
             "pid": os.getpid(),
         }
         log.info("Ready.", **where)
@@ -151,6 +159,10 @@ def _url(listener: socket.socket, settings: Settings | None) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - names the wildcard, binds nothing
     scheme = "https" if settings and settings.tls_certificate_file else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _admin_url(settings: Settings, listener: socket.socket | None) -> str | None:
+    return _url(listener, settings) if settings.operators and listener else None
 
 
 def _announce(path: Path, where: dict[str, Any]) -> None:

@@ -53,6 +53,22 @@ bearer tokens. Each has at least 16 characters.
   "cluster-b": {"bearer_tokens": ["<a token>"]}
 }
 ```
+
+## Operators
+
+`BROKER_OPERATORS` (rather `BROKER_OPERATORS_FILE`) is one JSON object, too. Each operator has a name, which the audit
+keeps, a role and one token, or two while one is being replaced. `read` may look, `operate` may act. A token has at
+least 32 characters (`openssl rand -hex 32`) and is nobody else's.
+
+```json
+{
+  "alice": {"role": "operate", "tokens": ["<a token>"]},
+  "dashboard": {"role": "read", "tokens": ["<the present one>", "<the next one>"]}
+}
+```
+
+Without operators there is no admin API. With them it is at `/admin/v1` beside the Open Service Broker API, or on a port
+of its own if `BROKER_ADMIN_PORT` is set. No platform's credentials are good for it, and no operator's for the other.
 """
 
 

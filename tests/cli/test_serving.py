@@ -196,3 +196,35 @@ def test_settings_that_are_wrong_are_all_named_at_once(osb, settings):
         "BROKER_PORT",
         "BROKER_SEALING_KEYS",
     ]
+
+
+def test_operators_have_a_port_of_their_own_if_they_want_one_and_none_without_credentials(
+    osb, settings, tmp_path
+):
+    token = secrets.token_hex(32)
+    operators = json.dumps({"alice": {"role": "read", "tokens": [token]}})
+    migrated(osb, settings)
+
+    def asked(url):
+        return httpx.get(
+            url + "/admin/v1/instances", headers={"Authorization": f"Bearer {token}"}
+        ).status_code
+
+    apart = osb("serve", "--ready-file", tmp_path / "1", OPERATORS=operators, ADMIN_PORT="0", **settings)
+    where = ready(apart, tmp_path / "1")
+    assert where["admin_url"] not in {where["url"], where["health_url"]}
+    assert (asked(where["admin_url"]), asked(where["url"])) == (200, 401)
+    assert catalog(where["admin_url"], settings).status_code == 401
+    assert ended(apart)[0] == 0
+
+    beside = osb("serve", "--ready-file", tmp_path / "2", OPERATORS=operators, **settings)
+    where = ready(beside, tmp_path / "2")
+    assert where["admin_url"] == where["url"]
+    assert (asked(where["url"]), catalog(where["url"], settings).status_code) == (200, 200)
+    assert ended(beside)[0] == 0
+
+    off = osb("serve", "--ready-file", tmp_path / "3", **settings)
+    where = ready(off, tmp_path / "3")
+    assert where["admin_url"] is None
+    assert asked(where["url"]) == 401
+    assert ended(off)[0] == 0

@@ -11,15 +11,16 @@ from datetime import timedelta
 
 import uvicorn
 
+from broker.api.admin.application import beside
 from broker.api.protocol import JsonHttpProtocol
-from broker.app import create_app
+from broker.app import create_admin_app, create_app
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.foresight import Foresight
 from broker.domain.instances import ServiceInstance
 from broker.lifecycle.options import LifecycleOptions
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.base import Provisioner
-from broker.setting_values import PlatformCredentials
+from broker.setting_values import OperatorCredentials, PlatformCredentials
 from broker.store.database import Database
 from broker.store.migrations import upgrade
 from broker.store.sealing import KeyRing
@@ -70,6 +71,7 @@ def served(
     platforms: Sequence[PlatformCredentials],
     catalog: Catalog,
     provisioners: Mapping[str, Provisioner],
+    operators: Sequence[OperatorCredentials] = (),
 ) -> Iterator[Served]:
     """Migrate the database, serve until the end of the block, and stop in good order."""
     upgrade(database_url)
@@ -89,6 +91,9 @@ def served(
                 )
                 for options in (PATIENT, IMPATIENT)
             ]
+            if operators:
+                admin = create_admin_app(database, catalog=source, operators=operators)
+                apps = [beside(app, admin) for app in apps]
             servers = [
                 uvicorn.Server(
                     uvicorn.Config(

@@ -309,3 +309,60 @@ def test_migrating_needs_the_database_alone(environment):
 
 def test_a_given_value_wins(environment):
     assert read_settings(port=1234).port == 1234
+
+
+def operators(**changes):
+    token = secrets.token_hex(32)
+    return json.dumps({"alice": {"role": "operate", "tokens": [token]} | changes})
+
+
+def test_operators_have_a_role_and_one_or_two_tokens(environment):
+    tokens = [secrets.token_hex(32), secrets.token_hex(32)]
+    environment(OPERATORS=operators(tokens=tokens), ADMIN_PORT="8082")
+
+    settings = read_settings()
+
+    assert [(one.name, one.role, list(one.bearer_tokens)) for one in settings.operators] == [
+        ("alice", "operate", tokens)
+    ]
+    assert (settings.admin_host, settings.admin_port) == ("127.0.0.1", 8082)
+    assert tokens[0] not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"role": "admin"}, "'read' or 'operate'"),
+        ({"tokens": []}, "one token, or of two"),
+        ({"tokens": ["short"]}, "at least 32"),
+        ({"tokens": ["a b" * 20]}, "at least 32"),
+        ({"tokens": ["ä" * 40]}, "at least 32"),
+        ({"tokens": "not a list"}, "one token, or of two"),
+        ({"password": "x"}, "allowed are role, tokens"),
+    ],
+)
+def test_an_operator_who_is_written_wrongly_is_refused_without_his_token(environment, changes, says):
+    environment(OPERATORS=operators(**changes))
+
+    (fault,) = faults_of(read_settings)
+
+    assert fault.startswith("BROKER_OPERATORS: ")
+    assert says in fault
+
+
+def test_a_token_of_two_operators_or_of_a_platform_too_is_refused(environment):
+    token = secrets.token_hex(32)
+    both = {name: {"role": "read", "tokens": [token]} for name in ("alice", "bob")}
+    environment(OPERATORS=json.dumps(both))
+    assert faults_of(read_settings) == ("BROKER_OPERATORS: a token is given twice",)
+
+    environment(OPERATORS=operators(tokens=[token]), PLATFORMS=json.dumps({"cf": {"bearer_tokens": [token]}}))
+    assert faults_of(read_settings) == (
+        "BROKER_OPERATORS: an operator's token is a platform's password or token too",
+    )
+
+
+def test_a_port_for_operators_without_operators_is_refused(environment):
+    environment(ADMIN_PORT="8082")
+
+    assert faults_of(read_settings) == ("BROKER_ADMIN_PORT: is of no use without BROKER_OPERATORS",)

@@ -1,0 +1,30 @@
+"""What the routes of the admin API are handed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from broker.domain.operators import Operator
+from broker.lifecycle.administration.instances import InstanceAdministration
+
+
+@dataclass(frozen=True)
+class AdminParts:
+    """What operators may ask, and how much of a body is read."""
+
+    instances: InstanceAdministration
+    body_limit: int
+
+
+def parts_of(request: Request) -> AdminParts:
+    """Return what `create_admin_app` has put together."""
+    parts: AdminParts = request.app.state.parts
+    return parts
+
+
+def operator_of(request: Request) -> Operator:
+    """Return the operator whom the front has believed."""
+    operator: Operator = request.scope["osb.operator"]
+    return operator

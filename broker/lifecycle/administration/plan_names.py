@@ -1,0 +1,40 @@
+"""Plans by the names that people know them by."""
+
+from __future__ import annotations
+
+from broker.domain.catalog import Catalog
+from broker.errors import MalformedRequest, shown
+
+
+def named(
+    catalog: Catalog, service_offering_id: str, service_plan_id: str | None
+) -> tuple[str | None, str | None]:
+    """Return the names of an offering and of its plan; None for what has left the catalog."""
+    offering = catalog.offering(service_offering_id)
+    if offering is None:
+        return None, None
+    return offering.name, next((plan.name for plan in offering.plans if plan.id == service_plan_id), None)
+
+
+def meant(catalog: Catalog, text: str) -> frozenset[str]:
+    """
+    Return the ids of the plans that *text* means: an id, OFFERING/PLAN, or an offering's name for all its plans.
+
+    Raises:
+        MalformedRequest: The catalog has nothing of that name. (An id is taken as it is: its plan may have left
+            the catalog.)
+    """
+    offering, _, plan = text.partition("/")
+    found = {
+        each.id
+        for candidate in catalog.offerings
+        for each in candidate.plans
+        if candidate.name == offering and plan in {"", each.name}
+    }
+    if found:
+        return frozenset(found)
+    if "/" in text or " " in text:
+        raise MalformedRequest(
+            f"The catalog has no plan {shown(text)}; give OFFERING/PLAN, OFFERING, or a plan's id."
+        )
+    return frozenset({text})

@@ -1,0 +1,1 @@
+"""What operators look through: lists by page, read without opening anything that is sealed."""
