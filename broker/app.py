@@ -213,7 +213,10 @@ async def resource_manager(settings: Settings, cloud: Cloud, metrics: Metrics) -
             remaining=call.remaining,
         )
 
-    async with http_client(ca_file=settings.azure_ca_file) as client:
+    proxy = settings.azure_proxy
+    async with http_client(
+        ca_file=settings.azure_ca_file, proxy=proxy.get_secret_value() if proxy else None
+    ) as client:
         credential = credential_for(
             settings.azure_authentication,
             cloud=cloud,

@@ -245,6 +245,17 @@ def _https(value: str) -> str:
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 
 
+def _proxy(value: Any) -> Any:
+    """Accept an HTTP proxy with or without a user; the password in it is a secret."""
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(given, str) or not re.fullmatch(r"https?://([^/\s?#@]+@)?[^/\s?#@]+/?", given):
+        raise ValueError("must be http://host:port or http://user:password@host:port")
+    return given
+
+
+ProxyUrl = Annotated[SecretStr, BeforeValidator(_proxy)]
+
+
 def _readable(value: Path) -> Path:
     try:
         with value.open("rb"):

@@ -30,6 +30,7 @@ from broker.setting_values import (
     PlatformCredentials,
     Platforms,
     Port,
+    ProxyUrl,
     ReadableFile,
     SealingKey,
     SealingKeys,
@@ -140,6 +141,11 @@ class Settings(DatabaseSettings):
     azure_ca_file: CertificatesFile | None = Field(
         default=None,
         description="Certificates (PEM) trusted for Azure Resource Manager besides the system's.",
+    )
+    azure_proxy: ProxyUrl | None = Field(
+        default=None,
+        description="HTTP proxy for Azure Resource Manager and the login authority, such as "
+        "`http://user:password@proxy:3128`; database servers are reached without it.",
     )
     azure_authentication: Literal[
         "workload-identity", "managed-identity", "client-secret", "default", "simulator"

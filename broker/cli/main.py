@@ -73,12 +73,47 @@ def simulate_azure(
     template: Annotated[
         Path | None, typer.Option(help="Folder for the data folder that servers are copied from.")
     ] = None,
+    cloud: Annotated[
+        str, typer.Option(help="Which Azure to play: public, china, usgov or custom.")
+    ] = "public",
+    data_planes: Annotated[
+        bool,
+        typer.Option(
+            help="Real PostgreSQL servers and blobs; without, host names as in the cloud and no more."
+        ),
+    ] = True,
+    http: Annotated[
+        bool, typer.Option("--http", help="Also answer without TLS, for tools that cannot be given a CA.")
+    ] = False,
+    http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of that; 0 takes a free one.")] = 0,
+    proxy: Annotated[
+        bool,
+        typer.Option(
+            "--proxy",
+            help="Also run a forward proxy that leads the cloud's own names (management.azure.com) here.",
+        ),
+    ] = False,
 ) -> None:
-    """Run a simulated Azure Resource Manager with real PostgreSQL servers, on loopback only."""
+    """
+    Run a simulated Azure Resource Manager with real PostgreSQL servers, on loopback only.
+
+    Once it answers, simulator.json in the work folder tells all that a client needs: endpoint, CA file, token file,
+    subscription, tenant, client id and the file of its secret. A page to look at and to arm faults with is at the
+    endpoint itself. Everything is in memory and gone at the end (SIGTERM or Ctrl-C).
+    """
     from broker.cli import simulating
 
     simulating.simulate(
-        folder=work, port=port, speed=speed, at_most_databases=at_most_databases, template=template
+        folder=work,
+        port=port,
+        speed=speed,
+        at_most_databases=at_most_databases,
+        template=template,
+        cloud=cloud,
+        data_planes=data_planes,
+        http=http,
+        http_port=http_port,
+        proxy=proxy,
     )
 
 

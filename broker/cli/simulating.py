@@ -3,7 +3,19 @@ import sys
 from pathlib import Path
 
 
-def simulate(*, folder: Path, port: int, speed: float, at_most_databases: int, template: Path | None) -> None:
+def simulate(
+    *,
+    folder: Path,
+    port: int,
+    speed: float,
+    at_most_databases: int,
+    template: Path | None,
+    cloud: str,
+    data_planes: bool,
+    http: bool,
+    http_port: int,
+    proxy: bool,
+) -> None:
     """Run the simulated Azure until SIGTERM or SIGINT."""
     from broker.logs import configure_logs
     from broker.simulator.server import SimulatorCannotStart, SimulatorOptions, serve
@@ -15,6 +27,11 @@ def simulate(*, folder: Path, port: int, speed: float, at_most_databases: int, t
         speed=speed,
         at_most_databases=at_most_databases,
         template_folder=template.resolve() if template else None,
+        cloud=cloud,
+        data_planes=data_planes,
+        http=http,
+        http_port=http_port,
+        proxy=proxy,
     )
     try:
         asyncio.run(serve(options))

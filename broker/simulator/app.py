@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import re
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.requests import Request
@@ -25,9 +25,11 @@ from broker.simulator.durations import Durations
 from broker.simulator.faults import Fault, Faults
 from broker.simulator.kinds import Kind
 from broker.simulator.ledger import Call, Ledger
+from broker.simulator.listeners import is_loopback
 from broker.simulator.rate_limits import RateLimits, Taken
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
+from broker.simulator.sign_in import SignIn
 from broker.simulator.state import State
 
 log = structlog.get_logger(__name__)
@@ -48,7 +50,7 @@ class Simulator:
     An ARM in memory.
 
     Args:
-        token: The only bearer token that is accepted.
+        sign_in: Which bearer tokens are accepted, and who issues them.
         databases: The real database servers behind simulated ones.
         clock: Simulated time.
         durations: How long things take in it.
@@ -57,19 +59,19 @@ class Simulator:
     def __init__(
         self,
         *,
-        token: str,
+        sign_in: SignIn,
         databases: DatabaseServers,
         clock: Clock,
         durations: Durations | None = None,
-        state: State | None = None,
+        state: State,
     ) -> None:
         durations = durations or Durations()
-        self.state = state or State()
+        self.state = state
         self.clock = clock
         self.ledger = Ledger()
         self.faults = Faults()
         self.limits = RateLimits(clock)
-        self._token = token
+        self._sign_in = sign_in
         every = [
             *postgresql.kinds(self.state, durations, databases),
             *storage.kinds(self.state, durations),
@@ -77,7 +79,9 @@ class Simulator:
         resources = Resources(self.state, clock, every, Kind(self.state, durations))
         deployments = Deployments(self.state, resources, clock, durations)
         self._arm = Arm(self.state, clock, durations, resources, deployments).routes()
-        control = Control(self.state, clock, self.ledger, self.faults, self.limits, resources, deployments)
+        control = Control(
+            self.state, clock, self.ledger, self.faults, self.limits, resources, deployments, sign_in
+        )
         self._control = control.routes()
         self._blobs = blobs.Blobs(self.state)
 
@@ -89,6 +93,14 @@ class Simulator:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        if not self._is_meant(request):
+            response = _misdirected(request)
+            await response(scope, receive, send)
+            return
+        signing_in = await self._sign_in.answer(request, _own(request))
+        if signing_in is not None:
+            await signing_in(scope, receive, send)
+            return
         if request.url.path.startswith(PREFIX):
             response = await self._answer_control(request)
             await response(scope, receive, send)
@@ -104,6 +116,11 @@ class Simulator:
             return
         call.status = response_or_none.status_code
         await response_or_none(scope, receive, send)
+
+    def _is_meant(self, request: Request) -> bool:
+        """Whether the client meant the simulator: a page elsewhere whose name was led to loopback did not."""
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        return host == "localhost" or is_loopback(host) or host in self.state.cloud.hosts
 
     async def _answer_control(self, request: Request) -> Response:
         try:
@@ -140,10 +157,10 @@ class Simulator:
 
     def _authenticate(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token.encode()):
+        if scheme.lower() == "bearer" and self._sign_in.knows(token.strip()):
             return "simulator"
-        authority = f"https://login.microsoftonline.com/{self.state.tenant}"
-        challenge = f'Bearer authorization_uri="{authority}", error="invalid_token"'
+        login = self.state.cloud.described(_own(request))["authentication"]["loginEndpoint"]
+        challenge = f'Bearer authorization_uri="{login}/{self.state.tenant}", error="invalid_token"'
         code = "InvalidAuthenticationToken" if token else "AuthenticationFailed"
         message = "The access token is invalid." if token else "The 'Authorization' header is missing."
         raise ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
@@ -172,13 +189,12 @@ class Simulator:
                 raise ArmError(
                     404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
                 )
-        host = request.headers.get("host", request.url.netloc)
         asked = Asked(
             method=request.method,
             path=path,
             query=request.query_params,
             body=await _body(request),
-            base=f"{request.url.scheme}://{host}",
+            base=_own(request),
             correlation_id=correlation_id,
             fault=fault,
             names=names,
@@ -205,6 +221,18 @@ class Simulator:
                 "InvalidApiVersionParameter",
                 f"The api-version '{api_version}' is invalid. The supported versions are '{listed}'.",
             )
+
+
+def _own(request: Request) -> str:
+    """The origin that the client used, for links and addresses that lead back."""
+    return f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
+
+
+def _misdirected(request: Request) -> Response:
+    host = request.headers.get("host", "")
+    message = f"The simulated Azure answers on loopback and to its cloud's own names, not to '{host}'."
+    error = {"code": "MisdirectedRequest", "message": message}
+    return Response(json.dumps({"error": error}), 421, None, "application/json; charset=utf-8")
 
 
 def _noted(request: Request) -> Call:

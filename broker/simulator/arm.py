@@ -18,7 +18,7 @@ from broker.simulator.resource_routes import ResourceRoutes
 from broker.simulator.resources import Resources
 from broker.simulator.role_assignments import RoleAssignments
 from broker.simulator.routes import Asked, Reply, Routes
-from broker.simulator.state import LOCATIONS, Group, LongRunning, State, location_name
+from broker.simulator.state import Group, LongRunning, State, location_name
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourcegroups/{group}"
@@ -109,7 +109,7 @@ class Arm:
             {
                 "value": [
                     {"id": f"{root}/{name}", "name": name, "type": "Region", "displayName": shown}
-                    for name, shown in LOCATIONS.items()
+                    for name, shown in self._state.cloud.locations.items()
                 ]
             },
         )
@@ -154,7 +154,7 @@ class Arm:
             "resourceTypes": [
                 {
                     "resourceType": name.partition("/")[2],
-                    "locations": list(LOCATIONS.values()),
+                    "locations": list(self._state.cloud.locations.values()),
                     "apiVersions": list(versions),
                 }
                 for name, versions in types.items()
@@ -205,7 +205,7 @@ class Arm:
         if not GROUP_NAME.fullmatch(name):
             raise ArmError(400, "InvalidResourceGroup", f"The resource group name '{name}' is not valid.")
         location = body.get("location")
-        if not isinstance(location, str) or location_name(location) not in LOCATIONS:
+        if not isinstance(location, str) or location_name(location) not in self._state.cloud.locations:
             raise ArmError(
                 400, "LocationNotAvailableForResourceGroup", f"The location '{location}' is not available."
             )

@@ -14,6 +14,7 @@ from broker.simulator.rate_limits import LIMITS, Kind, Limit, RateLimits
 from broker.simulator.resource_ids import ResourceId
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
+from broker.simulator.sign_in import SignIn
 from broker.simulator.state import State
 
 PREFIX = "/_simulator"
@@ -31,7 +32,9 @@ class Control:
         limits: RateLimits,
         resources: Resources,
         deployments: Deployments,
+        sign_in: SignIn,
     ) -> None:
+        self._sign_in = sign_in
         self._state = state
         self._clock = clock
         self._ledger = ledger
@@ -45,6 +48,7 @@ class Control:
         add = routes.add
         add("GET", PREFIX + "/ledger", self.ledger)
         add("GET", PREFIX + "/state", self.state)
+        add("GET", PREFIX + "/sign-ins", self.sign_ins)
         add("POST", PREFIX + "/faults", self.add_fault)
         add("GET", PREFIX + "/faults", self.list_faults)
         add("DELETE", PREFIX + "/faults", self.lift)
@@ -94,6 +98,11 @@ class Control:
                 ],
             },
         )
+
+    async def sign_ins(self, asked: Asked) -> Reply:
+        """Who asked for a token, where, and for which scope."""
+        del asked
+        return Reply(200, {"sign_ins": self._sign_in.told()})
 
     async def add_fault(self, asked: Asked) -> Reply:
         return Reply(201, self._faults.add(asked.body).as_json())

@@ -171,6 +171,7 @@ class Deployments:
             group=group.name,
             location=group.location,
             deployment=name,
+            environment=self._state.cloud.environment_in_templates(self._state.origin),
         )
         template = Template(properties.get("template"), properties.get("parameters"), place)
         self._preflight(template)

@@ -14,7 +14,7 @@ from broker.simulator.database_servers import DatabaseServers
 from broker.simulator.durations import Durations
 from broker.simulator.kinds import Kind
 from broker.simulator.resource_ids import ResourceId
-from broker.simulator.state import LOCATIONS, Resource, State, location_name
+from broker.simulator.state import Resource, State, location_name
 
 SERVERS = "Microsoft.DBforPostgreSQL/flexibleServers"
 
@@ -106,8 +106,8 @@ class FlexibleServers(_PostgresKind):
         location = body.get("location")
         if not isinstance(location, str):
             return
-        if location_name(location) not in LOCATIONS:
-            listed = ", ".join(LOCATIONS)
+        if location_name(location) not in self.state.cloud.locations:
+            listed = ", ".join(self.state.cloud.locations)
             raise _invalid(
                 "LocationNotAvailableForResourceType",
                 f"The provided location '{location}' is not available for resource type '{SERVERS}'. "
@@ -179,7 +179,7 @@ class FlexibleServers(_PostgresKind):
         self, identity: ResourceId, body: Mapping[str, Any], existing: Resource | None
     ) -> dict[str, Any]:
         settled = super().settled(identity, body, existing)
-        settled["location"] = LOCATIONS[location_name(settled["location"])]
+        settled["location"] = self.state.cloud.locations[location_name(settled["location"])]
         properties = settled.setdefault("properties", {})
         before = existing.body["properties"] if existing else {}
         for name in ("administratorLogin", "version", "availabilityZone", "createMode"):

@@ -1,37 +1,42 @@
-"""Starts the simulator: its authority, its port, its files, and its end."""
+"""Starts the simulator: its authority, its ports, its files, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import secrets
 import signal
-import socket
-import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
-import uvicorn
 
 from broker.simulator.app import Simulator
+from broker.simulator.bare_names import BareNames
 from broker.simulator.blobs import PREFIX
 from broker.simulator.certificates import CertificateAuthority
 from broker.simulator.clock import Clock
+from broker.simulator.clouds import CLOUDS, PlayedCloud
 from broker.simulator.database_servers import DatabaseServers
 from broker.simulator.durations import Durations
+from broker.simulator.listeners import (
+    SimulatorCannotStart,
+    address,
+    listening,
+    served,
+    tls_context,
+    write_private,
+)
+from broker.simulator.proxy import proxying
+from broker.simulator.sign_in import SignIn
 from broker.simulator.state import State
 
+__all__ = ["Access", "Running", "SimulatorCannotStart", "SimulatorOptions", "running", "serve"]
+
 log = structlog.get_logger(__name__)
-
-
-class SimulatorCannotStart(Exception):
-    """The simulator cannot start; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ class SimulatorOptions:
 
     *folder* is made if absent and holds all its files; *port* 0 takes a free one; *durations* are seconds of
     simulated time by the names of `Durations`; *template_folder* keeps the data folder that database servers
-    are copied from, for several simulators.
+    are copied from, for several simulators. *cloud* is one of `broker.simulator.clouds`; without *data_planes*
+    resources have the host names of that cloud and nothing behind them. *http* opens a second port without TLS,
+    *proxy* one that leads the cloud's own names here.
     """
 
     folder: Path
@@ -51,6 +58,11 @@ class SimulatorOptions:
     at_most_databases: int = 8
     durations: Mapping[str, float] | None = None
     template_folder: Path | None = None
+    cloud: str = "public"
+    data_planes: bool = True
+    http: bool = False
+    http_port: int = 0
+    proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +75,19 @@ class Access:
     subscription_id: str
     tenant_id: str
     pid: int
+    cloud: str = "public"
+    client_id: str = ""
+    client_secret_file: str = ""
+    http_endpoint: str | None = None
+    proxy: str | None = None
 
     @property
     def token(self) -> str:
         return Path(self.token_file).read_text(encoding="utf-8").strip()
+
+    @property
+    def client_secret(self) -> str:
+        return Path(self.client_secret_file).read_text(encoding="utf-8").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +98,26 @@ class Running:
     app: Simulator = field(repr=False)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn with an event for its start, and with signals left to whoever runs it."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve(options: SimulatorOptions, databases: DatabaseServers | None = None) -> None:
+async def serve(
+    options: SimulatorOptions,
+    databases: DatabaseServers | None = None,
+    *,
+    started: Callable[[Access], None] | None = None,
+) -> None:
     """
-    Run until SIGTERM or SIGINT, then stop the databases and remove `simulator.json`.
+    Run until SIGTERM or SIGINT, then stop the databases and remove `simulator.json`; *started* hears of the start.
 
     Raises:
-        SimulatorCannotStart: The port is taken, a duration is unknown, or database servers cannot run here.
+        SimulatorCannotStart: A port is taken, a duration or a cloud is unknown, or database servers cannot run here.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with running(options, databases) as started:
-        log.info("The Azure simulator accepts connections", **asdict(started.access))
+    async with running(options, databases) as simulator:
+        log.info("The Azure simulator accepts connections", **asdict(simulator.access))
+        if started is not None:
+            started(simulator.access)
         await ended.wait()
 
 
@@ -123,53 +135,74 @@ async def running(
         durations = Durations().changed(**(options.durations or {}))
     except ValueError as error:
         raise SimulatorCannotStart(str(error)) from error
-    if not _is_loopback(options.host):
-        raise SimulatorCannotStart(
-            f"{options.host} is no loopback address; the simulator is for this machine only"
-        )
+    cloud = _cloud(options)
     options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = CertificateAuthority()
     async with contextlib.AsyncExitStack() as stack:
-        listener = stack.enter_context(_listening(options.host, options.port))
-        servers = databases if databases is not None else _real_databases(options, authority)
+        listener = stack.enter_context(listening(options.host, options.port))
+        plain = stack.enter_context(listening(options.host, options.http_port)) if options.http else None
+        proxy = stack.enter_context(listening(options.host, 0)) if options.proxy else None
+        servers = databases if databases is not None else _databases(options, authority, cloud)
         stack.push_async_callback(servers.close)
-        token = _token(options.folder)
-        clock = Clock(options.speed)
-        app = Simulator(token=token, databases=servers, clock=clock, durations=durations, state=State())
-        stack.push_async_callback(app.close)
-        access = _access(options, listener, app.state)
-        app.state.storage_base = f"{access.endpoint}{PREFIX.rstrip('/')}"
-        _write_whole(options.folder / "ca.pem", authority.certificate_pem.decode())
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=1,
-            ssl_context_factory=lambda _config, _default: _tls(authority, options),
+        state = State(cloud=cloud)
+        state.origin = f"https://{address(listener)}"
+        if options.data_planes:
+            state.storage_base = f"{state.origin}{PREFIX.rstrip('/')}"
+        access = Access(
+            endpoint=state.origin,
+            ca_file=str(options.folder / "ca.pem"),
+            token_file=str(options.folder / "token"),
+            subscription_id=state.subscription,
+            tenant_id=state.tenant,
+            pid=os.getpid(),
+            cloud=cloud.name,
+            client_id=state.client_id,
+            client_secret_file=str(options.folder / "client-secret"),
+            http_endpoint=f"http://{address(plain)}" if plain else None,
+            proxy=f"http://{address(proxy)}" if proxy else None,
         )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        stack.push_async_callback(_stop, server, task)
-        await server.ready.wait()
+        sign_in = SignIn(
+            state, token=_kept(Path(access.token_file)), client_secret=_kept(Path(access.client_secret_file))
+        )
+        app = Simulator(
+            sign_in=sign_in, databases=servers, clock=Clock(options.speed), durations=durations, state=state
+        )
+        stack.push_async_callback(app.close)
+        _write_whole(options.folder / "ca.pem", authority.certificate_pem.decode())
+        names = [options.host, "127.0.0.1", "localhost", *(cloud.hosts if proxy else ())]
+        tls = tls_context(authority, names, options.folder)
+        await stack.enter_async_context(served(app, listener, tls))
+        if plain is not None:
+            await stack.enter_async_context(served(app, plain, None))
+        if proxy is not None:
+            host, port = listener.getsockname()[:2]
+            await stack.enter_async_context(proxying(proxy, cloud.hosts, (host, port)))
         ready_file = options.folder / "simulator.json"
         _write_whole(ready_file, json.dumps(asdict(access), indent=2) + "\n")
         stack.callback(ready_file.unlink, missing_ok=True)
         yield Running(access, app)
 
 
-async def _stop(server: _Server, task: asyncio.Task[None]) -> None:
-    server.should_exit = True
-    await task
+def _cloud(options: SimulatorOptions) -> PlayedCloud:
+    cloud = CLOUDS.get(options.cloud)
+    if cloud is None:
+        raise SimulatorCannotStart(f"there is no cloud '{options.cloud}'; known are {', '.join(CLOUDS)}")
+    if options.proxy and not cloud.hosts:
+        raise SimulatorCannotStart("a custom cloud has no names of its own to be reached by through a proxy")
+    return cloud
 
 
-def _real_databases(options: SimulatorOptions, authority: CertificateAuthority) -> DatabaseServers:
+def _databases(
+    options: SimulatorOptions, authority: CertificateAuthority, cloud: PlayedCloud
+) -> DatabaseServers:
+    if not options.data_planes:
+        return BareNames(cloud.suffixes["postgresqlServerEndpoint"])
     try:
         from broker.simulator.databases.servers import DatabaseServers as PostgresServers  # noqa: PLC0415  an extra
     except ImportError as error:
         raise SimulatorCannotStart(
-            "the database servers of the simulator are not installed; install azure-service-broker[simulator]"
+            "the database servers of the simulator are not installed; install azure-service-broker[simulator], "
+            "or do without data planes"
         ) from error
 
     def issue(names: list[str]) -> tuple[bytes, bytes]:
@@ -184,74 +217,13 @@ def _real_databases(options: SimulatorOptions, authority: CertificateAuthority) 
     )
 
 
-def _access(options: SimulatorOptions, listener: socket.socket, state: State) -> Access:
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return Access(
-        endpoint=f"https://{shown}:{port}",
-        ca_file=str(options.folder / "ca.pem"),
-        token_file=str(options.folder / "token"),
-        subscription_id=state.subscription,
-        tenant_id=state.tenant,
-        pid=os.getpid(),
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named; else each reply waits 40 ms.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(128)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                hint = f"port {port} on {host} is held by another program; stop it, name another port, or 0 for any"
-                raise SimulatorCannotStart(hint) from error
-            raise SimulatorCannotStart(f"cannot listen on {host} port {port}: {error.strerror}") from error
-        listener.setblocking(False)
-        yield listener
-
-
-def _tls(authority: CertificateAuthority, options: SimulatorOptions) -> ssl.SSLContext:
-    """A server context; the key passes through a file of 0600 that is gone before anyone connects."""
-    names = dict.fromkeys([options.host, "127.0.0.1", "localhost"])
-    issued = authority.issue(*names)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    path = options.folder / f".tls-{secrets.token_hex(4)}.pem"
-    try:
-        _write_private(path, issued.key_pem + issued.certificate_pem)
-        context.load_cert_chain(path)
-    finally:
-        path.unlink(missing_ok=True)
-    return context
-
-
-def _token(folder: Path) -> str:
-    """The bearer token: kept from an earlier start in the same folder, else made."""
-    path = folder / "token"
+def _kept(path: Path) -> str:
+    """A secret in a file: kept from an earlier start in the same folder, else made."""
     if path.exists() and (kept := path.read_text(encoding="utf-8").strip()):
         return kept
-    token = secrets.token_urlsafe(32)
-    _write_private(path, token.encode() + b"\n")
-    return token
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    made = secrets.token_urlsafe(32)
+    write_private(path, made.encode() + b"\n")
+    return made
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -10,30 +10,10 @@ from typing import Any, TypeVar
 
 from broker.simulator.arm_errors import ArmError, group_not_found
 from broker.simulator.clock import Clock
+from broker.simulator.clouds import PUBLIC, PlayedCloud
 from broker.simulator.resource_ids import ResourceId
 
 T = TypeVar("T")
-
-LOCATIONS = {
-    "westeurope": "West Europe",
-    "northeurope": "North Europe",
-    "germanywestcentral": "Germany West Central",
-    "francecentral": "France Central",
-    "swedencentral": "Sweden Central",
-    "switzerlandnorth": "Switzerland North",
-    "uksouth": "UK South",
-    "eastus": "East US",
-    "eastus2": "East US 2",
-    "centralus": "Central US",
-    "westus2": "West US 2",
-    "westus3": "West US 3",
-    "canadacentral": "Canada Central",
-    "brazilsouth": "Brazil South",
-    "southeastasia": "Southeast Asia",
-    "japaneast": "Japan East",
-    "australiaeast": "Australia East",
-    "centralindia": "Central India",
-}
 
 
 def location_name(text: str) -> str:
@@ -96,9 +76,14 @@ class Resource:
 class State:
     """Groups, resources, names that are taken elsewhere, and work under way."""
 
-    def __init__(self, subscription: str | None = None, tenant: str | None = None) -> None:
+    def __init__(
+        self, subscription: str | None = None, tenant: str | None = None, *, cloud: PlayedCloud = PUBLIC
+    ) -> None:
+        self.cloud = cloud
+        self.origin = "https://simulated.invalid"
         self.subscription = subscription or str(uuid.uuid4())
         self.tenant = tenant or str(uuid.uuid4())
+        self.client_id = str(uuid.uuid4())
         self.groups: dict[str, Group] = {}
         self.resources: dict[str, Resource] = {}
         self.taken_elsewhere: set[tuple[str, str]] = set()
@@ -129,8 +114,10 @@ class State:
         return here or wanted in self.taken_elsewhere
 
     def storage_endpoint(self, account: str, service: str) -> str:
-        """Where an account's service is reached, in the path style of local storage servers."""
-        base = self.storage_base or f"https://{service}.invalid"
+        """Where an account's service is reached: in the path style of local storage servers, or in the cloud."""
+        if not self.storage_base:
+            return f"https://{account}.{service}.{self.cloud.suffixes['storage']}/"
+        base = self.storage_base
         return f"{base}/{account}/" if service == "blob" else f"{base}/{service}/{account}/"
 
     def below(self, resource: ResourceId) -> list[Resource]:

@@ -14,7 +14,7 @@ from broker.simulator.arm_errors import ArmError
 from broker.simulator.durations import Durations
 from broker.simulator.kinds import Kind
 from broker.simulator.resource_ids import ResourceId
-from broker.simulator.state import LOCATIONS, Resource, State, location_name
+from broker.simulator.state import Resource, State, location_name
 
 ACCOUNTS = "Microsoft.Storage/storageAccounts"
 SERVICES = f"{ACCOUNTS}/blobServices"
@@ -58,7 +58,7 @@ class StorageAccounts(Kind):
                 f"{identity.name} is not a valid storage account name: 3 to 24 lower-case letters and digits.",
             )
         location = body.get("location")
-        if isinstance(location, str) and location_name(location) not in LOCATIONS:
+        if isinstance(location, str) and location_name(location) not in self.state.cloud.locations:
             raise _invalid(
                 "LocationNotAvailableForResourceType",
                 f"The provided location '{location}' is not available for resource type '{ACCOUNTS}'.",

@@ -27,6 +27,7 @@ class Place:
     group: str
     location: str
     deployment: str
+    environment: Mapping[str, Any]
 
 
 class Runtime(Protocol):
@@ -158,7 +159,7 @@ class Template:
                 "name": place.deployment,
                 "properties": {"mode": "Incremental", "provisioningState": "Running"},
             },
-            "environment": lambda: {"name": "AzureCloud"},
+            "environment": lambda: dict(place.environment),
             "resourceid": self._resource_id,
             "subscriptionresourceid": lambda kind, *names: f"{subscription}/providers/{_path(kind, names)}",
             "tenantresourceid": lambda kind, *names: f"/providers/{_path(kind, names)}",

@@ -13,7 +13,7 @@ from broker.simulator.template_functions import PURE
 from broker.simulator.templates import Place, Template
 from tests.simulator.templates import NOW, SERVERS, a_password, a_server_template
 
-HERE = Place("sub", "tenant", "rg", "westeurope", "deploy")
+HERE = Place("sub", "tenant", "rg", "westeurope", "deploy", {"name": "AzureCloud"})
 ID = "/subscriptions/sub/resourceGroups/rg/providers"
 
 
