@@ -160,15 +160,17 @@ def wait_until(condition: Callable[[], Any], at_most: float = 20.0) -> Any:
 
 
 @contextlib.contextmanager
-def a_simulator(folder: Path, databases: Any = None, speed: float = SPEED) -> Iterator[SimulatedAzure]:
-    """A simulator in a thread; *databases* None means real PostgreSQL servers."""
+def a_simulator(
+    folder: Path, databases: Any = None, speed: float = SPEED, **options: Any
+) -> Iterator[SimulatedAzure]:
+    """A simulator in a thread; *databases* None means real PostgreSQL servers, *options* are its own."""
     started = threading.Event()
     outcome: dict[str, Any] = {}
 
     async def run() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         try:
-            async with running(SimulatorOptions(folder, speed=speed), databases) as simulator:
+            async with running(SimulatorOptions(folder, speed=speed, **options), databases) as simulator:
                 outcome["running"] = simulator
                 outcome["stop"] = lambda: loop.call_soon_threadsafe(stop.set)
                 started.set()

@@ -301,6 +301,27 @@ def test_azure_is_reached_over_https_only(environment, endpoint):
     assert fault.startswith("BROKER_AZURE_ENDPOINT: ")
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy:3128", "http://user:pass@proxy:3128/", "https://proxy"])
+def test_a_proxy_may_need_a_password(environment, proxy):
+    environment(AZURE_PROXY=proxy)
+
+    settings = read_settings()
+
+    assert settings.azure_proxy.get_secret_value() == proxy
+    assert "pass" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["proxy:3128", "socks5://u:hidden@proxy", "http://u:hidden@", "http://a/hidden"]
+)
+def test_what_is_no_proxy_is_refused_and_not_shown(environment, proxy):
+    environment(AZURE_PROXY=proxy)
+
+    (fault,) = faults_of(read_settings)
+
+    assert fault == "BROKER_AZURE_PROXY: must be http://host:port or http://user:password@host:port"
+
+
 def test_migrating_needs_the_database_alone(environment):
     environment(SEALING_KEYS=None, AZURE_AUTHENTICATION=None, BROKER_ID=None)
 
