@@ -2,32 +2,16 @@
 
 import base64
 import json
-from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
+from tests.chaos.checker import holds
+from tests.chaos.stored import dump
 from tests.end_to_end.orders import ALL_IN_ONE
 from tests.osb.platform import an_id
 
 pytestmark = pytest.mark.slow
 CANARY = "a-canary-in-the-parameters"
-
-
-def dump(world) -> bytes:
-    """Everything in the store: the files themselves, or all tables as text."""
-    if world.database_url.startswith("sqlite"):
-        file = Path(world.database_url.removeprefix("sqlite:///"))
-        return b"".join(path.read_bytes() for path in sorted(file.parent.glob(f"{file.name}*")))
-    lines = []
-    with psycopg.connect(world.database_url) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        for (table,) in tables:
-            lines += connection.execute(
-                sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
-            ).fetchall()
-    return "\n".join(row for (row,) in lines).encode()
 
 
 def deployments_of(world) -> str:
@@ -45,7 +29,7 @@ def test_no_secret_is_in_the_store_the_logs_the_metrics_or_azures_history(world)
     broker.platform.ready(ALL_IN_ONE.order(tags={"note": CANARY}), instance_id=instance)
     answer = broker.platform.bind(instance, binding, ALL_IN_ONE.body())
     broker.kill()
-    stored = dump(world)
+    stored = dump(world.database_url)
     (administrator,) = world.passwords(instance)
     second = world.start()
     second.platform.update(instance, {"service_id": ALL_IN_ONE.service_id, "parameters": {"storageGB": 64}})
@@ -58,7 +42,7 @@ def test_no_secret_is_in_the_store_the_logs_the_metrics_or_azures_history(world)
     credentials = answer.json()["credentials"]
     told = {
         "store": stored,
-        "store at the end": dump(world),
+        "store at the end": dump(world.database_url),
         "logs": world.log.read_bytes(),
         "metrics": metrics.encode(),
         "ledger": json.dumps(world.azure.ledger()).encode(),
@@ -84,10 +68,3 @@ def test_no_secret_is_in_the_store_the_logs_the_metrics_or_azures_history(world)
         place for place in ("store", "store at the end", "logs", "metrics") if holds(told[place], CANARY)
     ] == []
     assert holds(told["store"], instance), "the dump holds what is no secret"
-
-
-def holds(text: bytes, secret: str) -> bool:
-    raw = secret.encode()
-    return any(
-        form in text for form in (raw, raw.hex().encode(), base64.b64encode(raw), json.dumps(secret).encode())
-    )

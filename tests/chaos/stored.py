@@ -1,0 +1,96 @@
+"""All that a broker's store holds, read past the broker: as rows, and as bytes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, create_engine, make_url, select
+
+from broker.domain.instances import ServiceInstance
+from broker.store import instances, tables
+from broker.store.database import _NOW, is_sqlite
+from broker.store.sealing import KeyRing
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The tables at one moment, `now` by the database's clock."""
+
+    now: datetime
+    instances: list[Record] = field(default_factory=list)
+    bindings: list[Record] = field(default_factory=list)
+    operations: list[Record] = field(default_factory=list)
+    events: list[Record] = field(default_factory=list)
+    resources: list[Record] = field(default_factory=list)
+    history: list[Record] = field(default_factory=list)
+
+    def events_of(self, operation: UUID) -> list[Record]:
+        """What is noted of an operation, the oldest first."""
+        return [event for event in self.events if event["operation_id"] == operation]
+
+    def running(self) -> list[Record]:
+        return [operation for operation in self.operations if operation["status"] == "in progress"]
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[Connection]:
+    if is_sqlite(url):
+        engine = create_engine(f"sqlite:///file:{Path(make_url(url).database or '')}?mode=ro&uri=true")
+    else:
+        engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ"
+        )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def stored(url: str, *, now: datetime | None = None) -> Stored:
+    """Read it in one transaction; *now* is for a database whose clock only the broker's connections see."""
+    with _reading(url) as connection:
+        measured = connection.execute(_NOW[connection.dialect.name]).scalar_one()
+
+        def rows(table: Any) -> list[Record]:
+            found = connection.execute(select(table).order_by(*table.primary_key.columns))
+            return [dict(row) for row in found.mappings()]
+
+        return Stored(
+            now or measured,
+            rows(tables.service_instances),
+            rows(tables.service_bindings),
+            rows(tables.operations),
+            rows(tables.operation_events),
+            rows(tables.external_resources),
+            rows(tables.history),
+        )
+
+
+def unsealed(url: str, keys: KeyRing) -> dict[UUID, ServiceInstance]:
+    """The service instances by key, with what is sealed in their rows."""
+    with _reading(url) as connection:
+        rows = connection.execute(select(tables.service_instances))
+        return {row.key: instances._instance(row, keys) for row in rows}
+
+
+def dump(url: str) -> bytes:
+    """Everything in the store: the files themselves, or all tables as text."""
+    if is_sqlite(url):
+        file = Path(make_url(url).database or "")
+        return b"".join(path.read_bytes() for path in sorted(file.parent.glob(f"{file.name}*")))
+    lines: list[str] = []
+    with psycopg.connect(url) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (name,) in names:
+            query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(name))
+            lines += [row for (row,) in connection.execute(query)]
+    return "\n".join(lines).encode()
