@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -46,8 +46,9 @@ from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.registry import registry
 from broker.settings import Settings
 from broker.shipped import shipped
+from broker.store import resealing
 from broker.store.database import Database
-from broker.store.errors import SchemaOutdated
+from broker.store.errors import SchemaOutdated, SealingKeysMissing
 from broker.store.overview import overview
 from broker.store.sealing import KeyRing
 
@@ -115,6 +116,7 @@ async def running(
 
     Raises:
         SchemaOutdated: `osb migrate` has to run first.
+        SealingKeysMissing: Stored values need keys that are neither at hand nor known to be lost.
         CatalogRefused: The catalog's files, or their change, are not acceptable.
         StoreUnavailable: The database does not answer.
     """
@@ -122,6 +124,7 @@ async def running(
     database = await _opened(settings)
     try:
         await database.revision_is_current()
+        await _keys_are_at_hand(database, lost=settings.lost_sealing_keys)
         proposed = read_catalog(settings.catalog_folder or shipped("catalog"))
         catalog = PublishedCatalog(
             database, await publish(database, proposed, author="osb serve", reason="Start of the broker.")
@@ -175,6 +178,16 @@ async def _opened(settings: Settings) -> Database:
         sealing=KeyRing([(key.key_id, key.key) for key in settings.sealing_keys]),
         broker_id=settings.broker_id,
     )
+
+
+async def _keys_are_at_hand(database: Database, *, lost: Collection[str]) -> None:
+    async with database.transaction(read_only=True) as tx:
+        needed = await resealing.in_use(tx)
+    missing = {name: count for name, count in needed.items() if name not in database.sealing.names}
+    if any(name not in lost for name in missing):
+        raise SealingKeysMissing({name: count for name, count in missing.items() if name not in lost})
+    if missing:
+        log.warning("Some stored values can only be deleted: their keys are lost.", values_by_key=missing)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── ChangeNotSupported          plan or parameter cannot be changed so
     │   ├── NotBindable
     │   ├── InstanceUnusable            its creation or deletion has failed
+    │   ├── SealingKeyMissing           its stored values cannot be opened
     │   └── HasChildren                 a parent cannot go before its children
     ├── OperationFailed (500)           an awaited operation failed
     ├── Unforeseen (500)                a fault of the broker itself
@@ -241,6 +242,23 @@ class InstanceUnusable(Unprocessable):
     """The service instance has failed and can only be deprovisioned."""
 
     code = "InstanceUnusable"
+
+
+class SealingKeyMissing(Unprocessable):
+    """
+    What is stored of it was sealed with a key that the broker does not have.
+
+    An operator can mend it, and meanwhile it can be deleted, so this is no 5xx: on one, a platform would delete
+    a service instance that is all right.
+    """
+
+    code = "SealingKeyMissing"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"What is stored of this was sealed with the key {shown(key)}, which the broker does not have. An operator "
+            "has to put it back into BROKER_SEALING_KEYS; until then this can only be deleted."
+        )
 
 
 class HasChildren(Unprocessable):

@@ -236,6 +236,13 @@ def _addresses(value: Any) -> Any:
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_addresses)]
 
 
+def _names(value: Any) -> Any:
+    return tuple(str(item) for item in _comma_list(value))
+
+
+KeyNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
 def _https(value: str) -> str:
     if not re.fullmatch(r"https://[^/\s?#@]+(/[^\s?#]*)?", value):
         raise ValueError("must be an https:// address")

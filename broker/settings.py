@@ -25,6 +25,7 @@ from broker.setting_values import (
     Duration,
     Folder,
     HttpsUrl,
+    KeyNames,
     OperatorCredentials,
     Operators,
     PlatformCredentials,
@@ -110,6 +111,10 @@ class Settings(DatabaseSettings):
     sealing_keys: SealingKeys = Field(
         description="Keys that seal secrets in the database, each `key-id:base64 of 32 bytes`; the first one "
         "seals, all open."
+    )
+    lost_sealing_keys: KeyNames = Field(
+        default=(),
+        description="Names, separated by commas, of keys that are lost for good: what they sealed can only be deleted.",
     )
 
     host: str = Field(default="127.0.0.1", description="Address on which platforms are served.")

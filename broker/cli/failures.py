@@ -13,7 +13,7 @@ def told_in_one_line() -> Iterator[None]:
     from broker.demo.processes import ProcessFailed
     from broker.errors import StoreUnavailable
     from broker.settings import PREFIX
-    from broker.store.errors import DatabaseInUse, SchemaOutdated, UnsupportedDatabase
+    from broker.store.errors import DatabaseInUse, SchemaOutdated, SealingKeysMissing, UnsupportedDatabase
 
     try:
         yield
@@ -25,6 +25,7 @@ def told_in_one_line() -> Iterator[None]:
         DatabaseInUse,
         ProcessFailed,
         SchemaOutdated,
+        SealingKeysMissing,
         StoreUnavailable,
         UnsupportedDatabase,
     ) as reason:

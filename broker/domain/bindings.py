@@ -26,7 +26,8 @@ class ServiceBinding:
     One service binding of one service instance.
 
     `parameters`, `secrets` (generated before they are set anywhere) and `credentials` (the answer) are
-    sealed in the store. `record` holds, without secrets, what was made for this binding.
+    sealed in the store. `record` holds, without secrets, what was made for this binding. `unopened` names the key
+    without which the sealed ones are not known; what is stored of them stays as it is.
     """
 
     key: UUID
@@ -45,3 +46,4 @@ class ServiceBinding:
     record: JsonObject = field(default_factory=dict)
     expires_at: datetime | None = None
     renew_before: datetime | None = None
+    unopened: str | None = None

@@ -82,12 +82,18 @@ class Context:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A plan with its parameters and the secrets generated for it; sealed in the store as one value."""
+    """
+    A plan with its parameters and the secrets generated for it; sealed in the store as one value.
+
+    `unopened` names the key without which parameters and secrets are not known; what is stored of them stays as it
+    is. Only deletions are handed such a one.
+    """
 
     service_plan_id: str
     parameters: JsonObject = field(default_factory=dict)
     secrets: JsonObject = field(default_factory=dict)
     maintenance_version: str | None = None
+    unopened: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,3 +133,9 @@ class ServiceInstance:
     def configuration(self) -> Configuration | None:
         """What is applied, or, before that, what was first asked for."""
         return self.applied or self.asked
+
+    @property
+    def unopened(self) -> str | None:
+        """The key without which something of it is not known."""
+        held = (self.applied, self.asked)
+        return next((one.unopened for one in held if one is not None and one.unopened), None)

@@ -234,6 +234,7 @@ class Bindings:
         caller = request.caller
         catalog = self._catalog.current()
         async with self._db.transaction() as tx:
+            tx.opens_all = False
             instance = await instances.locked(tx, caller.platform, request.instance_id)
             # Locked before it is read: a step may be writing down at this moment what the undo will go by.
             binding = await bindings.locked(tx, instance.key, request.binding_id) if instance else None

@@ -221,6 +221,7 @@ class Instances:
         caller = request.caller
         catalog = self._catalog.current()
         async with self._db.transaction() as tx:
+            tx.opens_all = False
             instance = await instances.locked(tx, caller.platform, request.instance_id)
             running = await operations.running_on_instance(tx, instance.key) if instance else None
             decision = decide_deprovision(instance, running, request, catalog)

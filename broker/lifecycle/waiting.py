@@ -10,10 +10,10 @@ from typing import TypeVar
 from uuid import UUID
 
 from broker.domain.operations import Operation
-from broker.errors import StoreUnavailable
+from broker.errors import SealingKeyMissing, StoreUnavailable
 from broker.store import operations
 from broker.store.database import Database
-from broker.store.errors import Duplicate
+from broker.store.errors import Duplicate, SealBroken
 
 T = TypeVar("T")
 
@@ -65,10 +65,13 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, patience: Patience, look
 
     Raises:
         StoreUnavailable: It was away all the time.
+        SealingKeyMissing: What was asked for is sealed with a key that the broker does not have.
     """
     while True:
         try:
             return await ask()
+        except SealBroken as broken:
+            raise SealingKeyMissing(broken.key) from broken
         except StoreUnavailable:
             if patience.over:
                 raise

@@ -14,6 +14,7 @@ from broker.azure.arm import Arm
 from broker.data_planes import connection_strings, postgresql, secrets
 from broker.data_planes.connection_strings import PostgresqlAccess
 from broker.domain.bindings import ServiceBinding
+from broker.domain.instances import InstanceState
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, sas_policies, sub_resources
@@ -159,6 +160,9 @@ class Bindings:
         try:
             server = databases.server_of(made, work.instance, work.parent, self._options)
         except Impossible:
+            if made["server"] == "own" and work.instance.state is InstanceState.DELETING:
+                # The login goes with the server, which is deleted as soon as its bindings are.
+                return
             if await databases.is_there(self._arm, work, made["resource"]):
                 raise
             return

@@ -50,10 +50,15 @@ def server_of(
     Return the server with its administrator, whose password is sealed with the instance that made the server.
 
     Raises:
-        Impossible: That instance is no longer known.
+        Impossible: That instance is no longer known, or its seal cannot be opened.
     """
     holder = parent if database["server"] == "parent" else instance
     secrets = secrets_of(holder) if holder else {}
+    if "administrator_password" not in secrets and holder is not None and holder.unopened:
+        raise Impossible(
+            f"The administrator's password of the database server {database['host']} is sealed with the key "
+            f"'{holder.unopened}', which the broker does not have; an operator has to put it back."
+        )
     if "administrator_password" not in secrets:
         raise Impossible(
             f"The administrator of the database server {database['host']} is not known any more."

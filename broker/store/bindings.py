@@ -14,6 +14,7 @@ from broker.domain.instances import ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.store import history
 from broker.store.database import Transaction
+from broker.store.errors import SealBroken
 from broker.store.sealing import KeyRing
 from broker.store.tables import external_resources
 from broker.store.tables import service_bindings as table
@@ -39,7 +40,7 @@ async def by_keys(tx: Transaction, keys: Iterable[UUID]) -> dict[UUID, ServiceBi
     if not wanted:
         return {}
     rows = await tx.execute(select(table).where(table.c.key.in_(wanted)))
-    return {row.key: _binding(row, tx.sealing) for row in rows}
+    return {row.key: _binding(row, tx) for row in rows}
 
 
 async def of_instance(tx: Transaction, instance_key: UUID) -> list[ServiceBinding]:
@@ -49,7 +50,7 @@ async def of_instance(tx: Transaction, instance_key: UUID) -> list[ServiceBindin
         .where(table.c.instance_key == instance_key)
         .order_by(table.c.created_at, table.c.binding_id)
     )
-    return [_binding(row, tx.sealing) for row in rows]
+    return [_binding(row, tx) for row in rows]
 
 
 async def add(tx: Transaction, binding: ServiceBinding) -> None:
@@ -66,6 +67,9 @@ async def save(tx: Transaction, binding: ServiceBinding) -> None:
     """Write all of a binding that is locked in this transaction."""
     columns = _columns(binding, tx.sealing)
     del columns["key"], columns["created_at"]
+    if binding.unopened:
+        # They may be opened again one day.
+        del columns["asked_sealed"], columns["credentials_sealed"]
     await tx.execute(update(table).where(table.c.key == binding.key).values(columns))
 
 
@@ -84,7 +88,7 @@ async def remove(tx: Transaction, binding: ServiceBinding, instance: ServiceInst
 async def _one(tx: Transaction, *conditions: Any, lock: bool = False) -> ServiceBinding | None:
     query = select(table).where(*conditions)
     row = (await tx.execute(query.with_for_update() if lock else query)).first()
-    return None if row is None else _binding(row, tx.sealing)
+    return None if row is None else _binding(row, tx)
 
 
 def _columns(binding: ServiceBinding, sealing: KeyRing) -> dict[str, Any]:
@@ -110,13 +114,18 @@ def _columns(binding: ServiceBinding, sealing: KeyRing) -> dict[str, Any]:
     }
 
 
-def _binding(row: Row[Any], sealing: KeyRing) -> ServiceBinding:
-    asked = json.loads(sealing.unseal(row.asked_sealed, place=_place("asked", row.key)))
-    credentials = (
-        None
-        if row.credentials_sealed is None
-        else json.loads(sealing.unseal(row.credentials_sealed, place=_place("credentials", row.key)))
-    )
+def _binding(row: Row[Any], tx: Transaction) -> ServiceBinding:
+    asked: Any = {"parameters": {}, "secrets": {}}
+    credentials = unopened = None
+    try:
+        asked = json.loads(tx.sealing.unseal(row.asked_sealed, place=_place("asked", row.key)))
+        if row.credentials_sealed is not None:
+            place = _place("credentials", row.key)
+            credentials = json.loads(tx.sealing.unseal(row.credentials_sealed, place=place))
+    except SealBroken as fault:
+        if tx.opens_all:
+            raise
+        unopened = fault.key
     return ServiceBinding(
         key=row.key,
         instance_key=row.instance_key,
@@ -134,6 +143,7 @@ def _binding(row: Row[Any], sealing: KeyRing) -> ServiceBinding:
         record=row.record,
         expires_at=row.expires_at,
         renew_before=row.renew_before,
+        unopened=unopened,
     )
 
 

@@ -45,6 +45,8 @@ class Transaction:
         self.now = now
         self.wakes = False
         self.ended: list[UUID] = []
+        self.opens_all = True
+        """Whether a value that cannot be opened is a fault. Deletions turn this off: they go by the record."""
 
     @property
     def sealing(self) -> KeyRing:

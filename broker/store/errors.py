@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class StoreError(Exception):
     """Something that the store found and its caller has to decide about."""
@@ -42,4 +44,24 @@ class UnsupportedDatabase(StoreError):
 
 
 class SealBroken(StoreError):
-    """A sealed value cannot be opened: its key is not in the key ring, or it was moved or changed."""
+    """
+    A sealed value cannot be opened: its key is not in the key ring, or it was moved or changed.
+
+    `key` names the key that it says it was sealed with.
+    """
+
+    def __init__(self, reason: str, *, key: str = "?") -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+class SealingKeysMissing(StoreError):
+    """Stored values need keys that the key ring lacks, and nobody has said that these are lost."""
+
+    def __init__(self, missing: Mapping[str, int]) -> None:
+        named = ", ".join(f"'{name}' ({count} values)" for name, count in sorted(missing.items()))
+        super().__init__(
+            f"The database holds values sealed with keys that BROKER_SEALING_KEYS lacks: {named}. Put them back. "
+            "What a key sealed that is lost for good can only be deleted: to start all the same, name it in "
+            "BROKER_LOST_SEALING_KEYS."
+        )

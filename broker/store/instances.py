@@ -12,6 +12,7 @@ from sqlalchemy import Row, delete, select, update
 from broker.domain.instances import Configuration, Context, InstanceState, ServiceInstance
 from broker.store import bindings, history
 from broker.store.database import Transaction
+from broker.store.errors import SealBroken
 from broker.store.sealing import KeyRing
 from broker.store.tables import external_resources
 from broker.store.tables import service_instances as table
@@ -41,7 +42,7 @@ async def by_keys(tx: Transaction, keys: Iterable[UUID]) -> dict[UUID, ServiceIn
     if not wanted:
         return {}
     rows = await tx.execute(select(table).where(table.c.key.in_(wanted)))
-    return {row.key: _instance(row, tx.sealing) for row in rows}
+    return {row.key: _instance(row, tx) for row in rows}
 
 
 async def by_alias(tx: Transaction, platform: str, scope: str, alias: str) -> ServiceInstance | None:
@@ -52,7 +53,7 @@ async def by_alias(tx: Transaction, platform: str, scope: str, alias: str) -> Se
 async def children(tx: Transaction, key: UUID) -> list[ServiceInstance]:
     """Return the instances whose parent this one is, oldest first."""
     rows = await tx.execute(select(table).where(table.c.parent_key == key).order_by(table.c.created_at))
-    return [_instance(row, tx.sealing) for row in rows]
+    return [_instance(row, tx) for row in rows]
 
 
 async def add(tx: Transaction, instance: ServiceInstance) -> None:
@@ -74,6 +75,10 @@ async def save(tx: Transaction, instance: ServiceInstance) -> None:
     """
     columns = _columns(instance, tx.sealing)
     del columns["key"], columns["created_at"]
+    for name, configuration in (("applied", instance.applied), ("asked", instance.asked)):
+        if configuration is not None and configuration.unopened:
+            # It may be opened again one day.
+            del columns[f"{name}_sealed"]
     await tx.execute(update(table).where(table.c.key == instance.key).values(columns))
 
 
@@ -104,7 +109,7 @@ async def next_generation(tx: Transaction, platform: str, instance_id: str) -> i
 async def _one(tx: Transaction, *conditions: Any, lock: bool = False) -> ServiceInstance | None:
     query = select(table).where(*conditions)
     row = (await tx.execute(query.with_for_update() if lock else query)).first()
-    return None if row is None else _instance(row, tx.sealing)
+    return None if row is None else _instance(row, tx)
 
 
 def _columns(instance: ServiceInstance, sealing: KeyRing) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def _columns(instance: ServiceInstance, sealing: KeyRing) -> dict[str, Any]:
     }
 
 
-def _instance(row: Row[Any], sealing: KeyRing) -> ServiceInstance:
+def _instance(row: Row[Any], tx: Transaction) -> ServiceInstance:
     return ServiceInstance(
         key=row.key,
         platform=row.platform,
@@ -151,8 +156,8 @@ def _instance(row: Row[Any], sealing: KeyRing) -> ServiceInstance:
         service_offering_id=row.service_offering_id,
         created_at=row.created_at,
         provisioner=row.provisioner,
-        applied=_unsealed(row.applied_sealed, sealing, _place("applied", row.key)),
-        asked=_unsealed(row.asked_sealed, sealing, _place("asked", row.key)),
+        applied=_unsealed(tx, row.applied_sealed, row.applied_plan_id, _place("applied", row.key)),
+        asked=_unsealed(tx, row.asked_sealed, row.asked_plan_id, _place("asked", row.key)),
         context=Context(
             platform_kind=row.platform_kind,
             cluster=row.cluster,
@@ -190,8 +195,13 @@ def _sealed(configuration: Configuration | None, sealing: KeyRing, place: str) -
     return sealing.seal(json.dumps(document, separators=(",", ":")).encode(), place=place)
 
 
-def _unsealed(sealed: bytes | None, sealing: KeyRing, place: str) -> Configuration | None:
+def _unsealed(tx: Transaction, sealed: bytes | None, plan_id: str | None, place: str) -> Configuration | None:
     if sealed is None:
         return None
-    plan, parameters, secrets, version = json.loads(sealing.unseal(sealed, place=place))
+    try:
+        plan, parameters, secrets, version = json.loads(tx.sealing.unseal(sealed, place=place))
+    except SealBroken as fault:
+        if tx.opens_all:
+            raise
+        return Configuration(plan_id or "", unopened=fault.key)
     return Configuration(plan, parameters, secrets, version)

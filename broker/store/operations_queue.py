@@ -13,7 +13,7 @@ from sqlalchemy import Row, and_, func, or_, select, tuple_, update
 
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import ServiceInstance
-from broker.domain.operations import ExternalResource, Operation, OperationStatus, Stage
+from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
 from broker.store.budgets import Budgets, CallCost
 from broker.store.database import Database, Transaction
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 FIRST_COST = CallCost(reads=2, writes=1)
 """What a step may cost that nobody has spoken about yet."""
 _RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
+_DELETIONS = frozenset({OperationKind.DEPROVISION, OperationKind.UNBIND})
 _DOUBLED_AT_MOST = 4
 _TRY_TO_OPEN_AGAIN = timedelta(minutes=1)
 
@@ -47,6 +48,12 @@ class Claim:
     resources: tuple[ExternalResource, ...] = ()
     step: str = ""
     step_since: datetime | None = None
+
+    @property
+    def unopened(self) -> bool:
+        """Whether it was handed out without its sealed values, which is enough for a deletion and its like."""
+        of_binding = self.binding is not None and self.binding.unopened is not None
+        return of_binding or self.instance.unopened is not None
 
     @property
     def key(self) -> tuple[UUID, int]:
@@ -168,6 +175,7 @@ async def hold(tx: Transaction, held: Claim, *, with_instance: bool) -> Claim:
         ClaimLost: The claim is another's by now; write nothing.
     """
     operation, instance, binding, parent = held.operation, held.instance, held.binding, held.parent
+    tx.opens_all = not (held.unopened or operation.kind in _DELETIONS)
     # Everybody locks in this order: parent, instance, binding, operation.
     if with_instance:
         if instance.parent_key is not None and operation.stage is Stage.WAITING:
@@ -215,7 +223,10 @@ async def save(
     because its outcome was unknown finds its claim lost instead of counting twice.
     """
     after = changes.operation
-    goes_on = not after.finished and not changes.release and changes.delay <= timedelta(0)
+    # What was handed out without its values is claimed again for the next step: it may not be one that can do without.
+    goes_on = (
+        not after.finished and not changes.release and not held.unopened and changes.delay <= timedelta(0)
+    )
     due_at = tx.now + (lease if goes_on else max(changes.delay, timedelta(0)))
     if goes_on:
         budgets = await Budgets.locked(tx, _spenders([(after.subscription, changes.cost)]))
@@ -385,8 +396,20 @@ async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list
     except SealBroken as fault:
         if len(rows) > 1:
             return [claim for row in rows for claim in await _loaded(tx, [row], owner)]
+        if _goes_by_the_record(rows[0], tx.now):
+            tx.opens_all = False
+            try:
+                return await _opened(tx, rows, owner)
+            finally:
+                tx.opens_all = True
         await _unopened(tx, rows[0], fault)
         return []
+
+
+def _goes_by_the_record(row: Row[Any], now: datetime) -> bool:
+    """Whether the next step needs nothing that is sealed: it deletes, cleans up, or notes that time is over."""
+    undoing = row.stage == Stage.UNDOING.value and not row.again
+    return undoing or row.kind in _DELETIONS or row.deadline_at <= now
 
 
 async def _opened(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[Claim]:
@@ -456,7 +479,8 @@ async def _unopened(tx: Transaction, row: Row[Any], fault: SealBroken) -> None:
             last_error=str(fault),
             owner=None,
             claims=row.claims,
-            due_at=tx.now + _TRY_TO_OPEN_AGAIN,
+            # Its deadline is noticed when it comes: nothing has to be opened for that.
+            due_at=min(tx.now + _TRY_TO_OPEN_AGAIN, max(row.deadline_at, tx.now)),
         )
     )
 

@@ -40,10 +40,20 @@ class KeyRing:
             self._ciphers[encoded] = AESGCM(key)
         self._newest = keys[0][0].encode()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the keys, the one that seals first."""
+        return tuple(name.decode() for name in self._ciphers)
+
+    @property
+    def newest_head(self) -> bytes:
+        """How every value begins that the newest key has sealed."""
+        return bytes((_FORMAT, len(self._newest))) + self._newest
+
     def seal(self, value: bytes, *, place: str) -> bytes:
         """Encrypt *value* for *place* under the newest key; twice gives two different texts."""
         nonce = os.urandom(_NONCE_BYTES)
-        head = bytes((_FORMAT, len(self._newest))) + self._newest
+        head = self.newest_head
         sealed = self._ciphers[self._newest].encrypt(nonce, value, _bound_to(head, place))
         return head + nonce + sealed
 
@@ -57,12 +67,14 @@ class KeyRing:
         head, rest = _split(sealed, place)
         cipher = self._ciphers.get(head[2:])
         if cipher is None:
-            raise SealBroken(f"The key {head[2:]!r} that sealed {place} is not in the key ring.")
+            name = head[2:].decode(errors="replace")
+            raise SealBroken(f"The key '{name}' that sealed {place} is not in the key ring.", key=name)
         try:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _bound_to(head, place))
         except InvalidTag:
             raise SealBroken(
-                f"The sealed value at {place} was changed, moved, or sealed by another key."
+                f"The sealed value at {place} was changed, moved, or sealed by another key.",
+                key=head[2:].decode(errors="replace"),
             ) from None
 
 
