@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import uuid
@@ -18,10 +17,12 @@ from broker.simulator import blobs, postgresql, storage
 from broker.simulator.arm import RESOURCES_VERSIONS, Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
+from broker.simulator.connections import abort, deliver
 from broker.simulator.control import PREFIX, Control
 from broker.simulator.database_servers import DatabaseServers
 from broker.simulator.deployments import Deployments
 from broker.simulator.durations import Durations
+from broker.simulator.fault_replies import changed, code_of, instead
 from broker.simulator.faults import Fault, Faults
 from broker.simulator.kinds import Kind
 from broker.simulator.ledger import Call, Ledger
@@ -110,12 +111,12 @@ class Simulator:
             await response(scope, receive, send)
             return
         call = self.ledger.open(_noted(request))
-        response_or_none = await self._answer_arm(request, call)
+        response_or_none, fault = await self._answer_arm(request, call)
         if response_or_none is None:
-            _abort(send)
+            abort(send)
             return
         call.status = response_or_none.status_code
-        await response_or_none(scope, receive, send)
+        await deliver(response_or_none, fault, scope, receive, send)
 
     def _is_meant(self, request: Request) -> bool:
         """Whether the client meant the simulator: a page elsewhere whose name was led to loopback did not."""
@@ -130,40 +131,50 @@ class Simulator:
             reply = Reply(error.status, {"error": error.error()}, error.headers)
         return _response(request, reply)
 
-    async def _answer_arm(self, request: Request, call: Call) -> Response | None:
-        """The reply to a call; None when its connection is to be aborted."""
+    async def _answer_arm(self, request: Request, call: Call) -> tuple[Response | None, Fault | None]:
+        """The reply to a call, None when its connection is to be cut, and the fault that it met."""
         taken: Taken | None = None
+        fault: Fault | None = None
         try:
             principal = self._authenticate(request)
             taken = self.limits.take(principal, request.method)
             if not taken.allowed:
                 raise self._throttled(taken)
-            fault = self.faults.strike(request.method, request.url.path)
+            path = request.url.path.rstrip("/")
+            fault = self.faults.strike(request.method, path, request.headers["authorization"])
             if fault is not None:
                 call.fault = fault.kind
-                broken = await _befallen(fault, call)
+                broken = await instead(fault, request.method, path, self._challenge(request))
                 if broken is not None:
-                    return _with_ids(broken, request, call, taken)
+                    call.code = code_of(fault)
+                    return _with_ids(broken, request, call, taken), fault
                 if fault.kind == "reset":
-                    return None
+                    return None, fault
             call.handled = True
             reply = await self._handled(self._arm, request, call.correlation_id, fault)
+            if fault is not None and fault.kind == "unseen":
+                fault.hide(path)
             if fault is not None and fault.kind == "reply_lost":
-                return None
+                return None, fault
         except ArmError as error:
             call.code = error.code
             reply = Reply(error.status, {"error": error.error()}, error.headers)
-        return _with_ids(_response(request, reply), request, call, taken)
+        response = _response(request, reply)
+        if fault is not None:
+            response = changed(fault, response)
+        return _with_ids(response, request, call, taken), fault
 
     def _authenticate(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._sign_in.knows(token.strip()):
             return "simulator"
-        login = self.state.cloud.described(_own(request))["authentication"]["loginEndpoint"]
-        challenge = f'Bearer authorization_uri="{login}/{self.state.tenant}", error="invalid_token"'
         code = "InvalidAuthenticationToken" if token else "AuthenticationFailed"
         message = "The access token is invalid." if token else "The 'Authorization' header is missing."
-        raise ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
+        raise ArmError(401, code, message, headers={"WWW-Authenticate": self._challenge(request)})
+
+    def _challenge(self, request: Request) -> str:
+        login = self.state.cloud.described(_own(request))["authentication"]["loginEndpoint"]
+        return f'Bearer authorization_uri="{login}/{self.state.tenant}", error="invalid_token"'
 
     def _throttled(self, taken: Taken) -> ArmError:
         return ArmError(
@@ -266,31 +277,6 @@ async def _body(request: Request) -> Any:
         ) from error
 
 
-async def _befallen(fault: Fault, call: Call) -> Response | None:
-    """What a fault answers instead of the handler; None when the call goes on."""
-    options = fault.options
-    if fault.kind == "slow":
-        await asyncio.sleep(float(options.get("seconds", 1)))
-        return None
-    retry = {"Retry-After": str(options["retry_after"])} if "retry_after" in options else {}
-    if fault.kind == "throttle":
-        status, code, message = 429, "TooManyRequests", "The request is being throttled."
-        retry = {"Retry-After": str(options.get("retry_after", 1))}
-    elif fault.kind == "error":
-        status, code, message = 500, "InternalServerError", "The server encountered an error."
-    elif fault.kind == "delete_refused":
-        status, code, message = 409, "AnotherOperationInProgress", "Another operation is in progress."
-    else:
-        return None
-    status = int(options.get("status", status))
-    if options.get("html"):
-        page = f"<html><head><title>{status}</title></head><body><h1>Service unavailable</h1></body></html>"
-        return Response(page, status, retry, "text/html")
-    call.code = str(options.get("code", code))
-    error = {"code": call.code, "message": options.get("message", message)}
-    return Response(json.dumps({"error": error}), status, retry, "application/json")
-
-
 def _response(request: Request, reply: Reply) -> Response:
     if reply.body is None or request.method == "HEAD":
         return Response(None, reply.status, dict(reply.headers))
@@ -310,11 +296,3 @@ def _with_ids(response: Response, request: Request, call: Call, taken: Taken | N
         headers[f"x-ms-ratelimit-remaining-subscription-{taken.kind}"] = str(taken.left)
         headers[f"x-ms-ratelimit-remaining-subscription-global-{taken.kind}"] = str(taken.left_global)
     return response
-
-
-def _abort(send: Send) -> None:
-    """Cut the connection without a byte of reply; uvicorn offers no public way to do so."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None:
-        raise ConnectionResetError("the simulator cut the connection, as a fault asked for")
-    transport.abort()

@@ -103,4 +103,6 @@ class DeploymentRoutes:
         raise ArmError(404, "DeploymentOperationNotFound", f"Operation '{wanted}' could not be found.")
 
     def _deployment(self, asked: Asked) -> Deployment:
+        if asked.fault is not None and asked.fault.kind == "pruned":
+            self._deployments.prune(asked.names["group"], asked.names["deployment"])
         return self._deployments.find(asked.names["group"], asked.names["deployment"])

@@ -144,6 +144,10 @@ class Deployments:
             )
         del self._all[group.lower(), name.lower()]
 
+    def prune(self, group: str, name: str) -> None:
+        """Drop a deployment from the history, running or not; its work goes on. An unknown one is no error."""
+        self._all.pop((group.lower(), name.lower()), None)
+
     def forget_group(self, group: str) -> None:
         """Cancel and forget all deployments of a group that is going."""
         for deployment in self.of_group(group):
@@ -242,10 +246,13 @@ class Deployments:
 
     async def _carry_out(self, deployment: Deployment, template: Template, fault: Fault | None) -> None:
         half = self._durations.deployment / 2
+        stuck = fault if fault is not None and fault.kind == "stuck" and not fault.options.get("resource") else None
+        if stuck is not None and stuck.options.get("at") == "Accepted":
+            await stuck.lifted.wait()
         await self._clock.sleep(half)
         deployment.state = "Running"
-        if fault is not None and fault.kind == "stuck":
-            await fault.lifted.wait()
+        if stuck is not None:
+            await stuck.lifted.wait()
         failing = fault if fault is not None and fault.kind == "deployment_failed" else None
         error = await self._all_resources(deployment, template, failing)
         await self._clock.sleep(half)
