@@ -16,6 +16,7 @@ import pytest
 
 from broker.simulator.rate_limits import LIMITS
 from broker.simulator.server import Access, Running, SimulatorOptions, running
+from broker.simulator.state import PAGE
 
 SPEED = 2000.0
 POSTGRES = "2026-10-01"
@@ -138,7 +139,7 @@ class SimulatedAzure:
         assert self.client.post("/_simulator/clock", json=asked).status_code == 200
 
     def reset(self) -> None:
-        """Lift all faults, usual speed, limits and permissions. What lives stays."""
+        """Lift all faults, usual speed, limits, pages and permissions. What lives stays."""
         self.lift()
         self.clock(speed=self.speed)
         limits = {
@@ -146,6 +147,7 @@ class SimulatedAzure:
         }
         self.client.post("/_simulator/limits", json=limits)
         self.client.post("/_simulator/permissions", json={"actions": ["*"]})
+        self.client.post("/_simulator/pages", json={"size": PAGE})
         for namespace in ("Microsoft.DBforPostgreSQL", "Microsoft.Resources"):
             self.client.post("/_simulator/providers", json={"namespace": namespace, "registered": True})
 

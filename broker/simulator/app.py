@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from broker.simulator import blobs, postgresql, storage
-from broker.simulator.arm import RESOURCES_VERSIONS, Arm
+from broker.simulator.arm import Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
 from broker.simulator.connections import abort, deliver
@@ -27,6 +27,7 @@ from broker.simulator.faults import Fault, Faults
 from broker.simulator.kinds import Kind
 from broker.simulator.ledger import Call, Ledger
 from broker.simulator.listeners import is_loopback
+from broker.simulator.provider_routes import RESOURCES_VERSIONS
 from broker.simulator.rate_limits import RateLimits, Taken
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 OF_RESOURCES = re.compile(
     r"/subscriptions(?:/[^/]+(?:/(?:locations|resources|providers|operationresults/.*"
-    r"|providers/[^/]+(?:/register)?|resourcegroups(?:/[^/]+(?:/resources|/deployments/.*"
+    r"|providers/[^/]+(?:/(?:un)?register)?|resourcegroups(?:/[^/]+(?:/resources|/deployments/.*"
     r"|/providers/microsoft\.resources/.*)?)?))?)?",
     re.IGNORECASE,
 )
@@ -208,6 +209,7 @@ class Simulator:
             base=_own(request),
             correlation_id=correlation_id,
             fault=fault,
+            page_size=self.state.page_size,
             names=names,
         )
         try:

@@ -6,7 +6,6 @@ import asyncio
 import re
 from typing import Any
 
-from broker.azure_models import known
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
 from broker.simulator.deployment_routes import DeploymentRoutes
@@ -14,6 +13,7 @@ from broker.simulator.deployments import Deployments
 from broker.simulator.durations import Durations
 from broker.simulator.lists import fits, page
 from broker.simulator.long_running import LongRunningRoutes
+from broker.simulator.provider_routes import ProviderRoutes
 from broker.simulator.resource_routes import ResourceRoutes
 from broker.simulator.resources import Resources
 from broker.simulator.role_assignments import RoleAssignments
@@ -23,20 +23,6 @@ from broker.simulator.state import Group, LongRunning, State, location_name
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourcegroups/{group}"
 GROUP_NAME = re.compile(r"[\w().-]{0,89}[\w()-]")
-RESOURCES_VERSIONS = (
-    "2026-06-01",
-    "2025-04-01",
-    "2025-03-01",
-    "2024-11-01",
-    "2024-07-01",
-    "2024-03-01",
-    "2023-07-01",
-    "2022-12-01",
-    "2022-09-01",
-    "2022-04-01",
-    "2021-04-01",
-    "2020-06-01",
-)
 
 
 class Arm:
@@ -65,24 +51,19 @@ class Arm:
         add("GET", SUBSCRIPTION, self.subscription)
         add("GET", SUBSCRIPTION + "/locations", self.locations)
         add("GET", SUBSCRIPTION + "/resourcegroups", self.groups)
-        add("GET", SUBSCRIPTION + "/providers", self.providers)
         add("PUT PATCH", GROUP, self.put_group)
         add("GET HEAD", GROUP, self.get_group)
         add("DELETE", GROUP, self.delete_group)
         add("GET", GROUP + "/providers/Microsoft.Authorization/permissions", self.permissions)
         add("GET", SUBSCRIPTION + "/providers/Microsoft.Authorization/permissions", self.permissions)
-        add("GET", SUBSCRIPTION + "/providers/{namespace}", self.provider)
-        add("POST", SUBSCRIPTION + "/providers/{namespace}/register", self.register)
-        check = "/checkNameAvailability"
-        add("POST", SUBSCRIPTION + "/providers/{namespace}" + check, self.check_name)
-        add("POST", SUBSCRIPTION + "/providers/{namespace}/locations/{location}" + check, self.check_name)
+        ProviderRoutes(self._state, self._clock, self._durations).add_to(routes)
         self._work.add_to(routes)
         DeploymentRoutes(self._state, self._deployments, self._work).add_to(routes)
         RoleAssignments(self._state, self._resources).add_to(routes)
         ResourceRoutes(self._state, self._resources, self._work).add_to(routes)
         return routes
 
-    # Subscription and providers.
+    # Subscription.
 
     async def subscriptions(self, asked: Asked) -> Reply:
         del asked
@@ -118,61 +99,6 @@ class Arm:
         if "group" in asked.names:
             self._state.group(asked.names["group"])
         return Reply(200, {"value": self._state.permissions})
-
-    async def providers(self, asked: Asked) -> Reply:
-        del asked
-        namespaces = sorted({name.partition("/")[0] for name in known()} | {"Microsoft.Resources"})
-        return Reply(200, {"value": [self._provider(namespace) for namespace in namespaces]})
-
-    async def provider(self, asked: Asked) -> Reply:
-        return Reply(200, self._provider(asked.names["namespace"]))
-
-    async def register(self, asked: Asked) -> Reply:
-        provider = self._provider(asked.names["namespace"])
-        self._state.unregistered.discard(provider["namespace"].lower())
-        return Reply(200, self._provider(provider["namespace"]))
-
-    def _provider(self, asked: str) -> dict[str, Any]:
-        types: dict[str, tuple[str, ...]] = {
-            name: versions
-            for name, versions in known().items()
-            if name.lower().startswith(asked.lower() + "/")
-        }
-        if asked.lower() == "microsoft.resources":
-            types = {
-                f"Microsoft.Resources/{t}": RESOURCES_VERSIONS for t in ("resourceGroups", "deployments")
-            }
-        if not types:
-            raise ArmError(404, "InvalidResourceNamespace", f"The resource namespace '{asked}' is invalid.")
-        namespace = next(iter(types)).partition("/")[0]
-        registered = namespace.lower() not in self._state.unregistered
-        return {
-            "id": f"/subscriptions/{self._state.subscription}/providers/{namespace}",
-            "namespace": namespace,
-            "registrationPolicy": "RegistrationRequired",
-            "registrationState": "Registered" if registered else "NotRegistered",
-            "resourceTypes": [
-                {
-                    "resourceType": name.partition("/")[2],
-                    "locations": list(self._state.cloud.locations.values()),
-                    "apiVersions": list(versions),
-                }
-                for name, versions in types.items()
-            ],
-        }
-
-    async def check_name(self, asked: Asked) -> Reply:
-        body = asked.body if isinstance(asked.body, dict) else {}
-        name, kind = str(body.get("name", "")), str(body.get("type", ""))
-        self._resources.model_of_type(kind, asked.api_version)
-        taken = self._state.is_taken(kind, name)
-        reply: dict[str, Any] = {"name": name, "type": kind, "nameAvailable": not taken}
-        if taken:
-            reply |= {
-                "reason": "AlreadyExists",
-                "message": f"Specified server name '{name}' is already used.",
-            }
-        return Reply(200, reply)
 
     # Groups.
 

@@ -13,7 +13,9 @@ from broker.simulator.faults import Fault
 PIECES = 10
 
 
-async def deliver(response: Response, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+async def deliver(
+    response: Response, fault: Fault | None, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Send a reply as its fault wants it sent."""
     if fault is not None and fault.kind == "truncated" and response.body:
         await _truncated(response, receive, send)
@@ -60,7 +62,7 @@ async def _start(response: Response, send: Send) -> None:
 
 
 def _transport(send: Send) -> Any:
-    """uvicorn offers no public way to its connection."""
+    """Uvicorn offers no public way to its connection."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("the simulator cut the connection, as a fault asked for")

@@ -7,6 +7,7 @@ from typing import Any
 
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
+from broker.simulator.deployment_history import MOST
 from broker.simulator.deployments import Deployments
 from broker.simulator.faults import Faults
 from broker.simulator.ledger import Ledger
@@ -15,7 +16,7 @@ from broker.simulator.resource_ids import ResourceId
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.sign_in import SignIn
-from broker.simulator.state import State
+from broker.simulator.state import PAGE, State
 
 PREFIX = "/_simulator"
 
@@ -59,6 +60,8 @@ class Control:
         add("POST", PREFIX + "/limits", self.limits)
         add("POST", PREFIX + "/permissions", self.permissions)
         add("POST", PREFIX + "/providers", self.providers)
+        add("POST", PREFIX + "/pages", self.pages)
+        add("POST", PREFIX + "/history", self.history)
         return routes
 
     async def ledger(self, asked: Asked) -> Reply:
@@ -94,7 +97,7 @@ class Control:
                 "role_assignments": list(self._state.role_assignments.values()),
                 "deployments": [
                     {"id": d.id, "name": d.name, "group": d.group.name, "state": d.state}
-                    for d in self._deployments.everywhere()
+                    for d in self._deployments.history.everywhere()
                 ],
             },
         )
@@ -171,12 +174,31 @@ class Control:
     async def providers(self, asked: Asked) -> Reply:
         """`{"namespace": ..., "registered": false}`: as in a subscription that never used it."""
         body = _object(asked.body)
-        namespace = str(body.get("namespace", "")).lower()
+        namespace = str(body.get("namespace", ""))
         if body.get("registered", True):
-            self._state.unregistered.discard(namespace)
+            self._state.providers.set_registered(namespace)
         else:
-            self._state.unregistered.add(namespace)
+            self._state.providers.unregister(namespace)
         return Reply(200, body)
+
+    async def pages(self, asked: Asked) -> Reply:
+        """`{"size": 2}`: at most so many items on a page of any list."""
+        size = _object(asked.body).get("size")
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= PAGE:
+            raise _refused(f"size must be a whole number from 1 to {PAGE}")
+        self._state.page_size = size
+        return Reply(200, {"size": size})
+
+    async def history(self, asked: Asked) -> Reply:
+        """`{"group": ..., "count": 770, "pruning": false}`: old deployments that made nothing; no pruning."""
+        body = _object(asked.body)
+        group, count = self._state.group(str(body.get("group", ""))), body.get("count", 0)
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST:
+            raise _refused(f"count must be a whole number from 0 to {MOST}")
+        history = self._deployments.history
+        history.set_pruning(group.name, on=bool(body.get("pruning", True)))
+        history.fill(group, count)
+        return Reply(200, {"group": group.name, "deployments": len(history.of_group(group.name))})
 
 
 def _object(body: Any) -> dict[str, Any]:

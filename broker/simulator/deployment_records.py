@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
-from broker.simulator.resource_ids import ResourceId
+from broker.simulator.resource_ids import ResourceId, is_deployment
 from broker.simulator.state import Group
+from broker.simulator.template_resources import Planned
+from broker.simulator.template_scopes import Place
 
 ACTIVE = frozenset({"Accepted", "Running"})
 
@@ -60,11 +63,13 @@ class Deployment:
     name: str
     group: Group
     subscription: str
+    place: Place
     correlation_id: str
     operation_id: str
     template_hash: str
     parameters: dict[str, Any]
     targets: list[ResourceId]
+    dependencies: list[dict[str, Any]]
     tags: dict[str, str]
     started: datetime
     state: str = "Accepted"
@@ -73,6 +78,21 @@ class Deployment:
     error: dict[str, Any] | None = None
     steps: list[Step] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+    children: list[Deployment] = field(default_factory=list)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self, state: str, error: dict[str, Any] | None) -> None:
+        """Succeeded, Failed or Canceled, for good."""
+        self.state = state
+        self.error = error
+        self.ended = Clock.now()
+        self.finished.set()
+
+    @property
+    def made(self) -> list[ResourceId]:
+        """What it made, through nested deployments too."""
+        own = [each for each in self.targets if not is_deployment(each.type)]
+        return own + [each for child in self.children for each in child.made]
 
     @property
     def id(self) -> str:
@@ -96,12 +116,12 @@ class Deployment:
             "duration": duration_text(ended - self.started),
             "correlationId": self.correlation_id,
             "providers": _providers(self.targets),
-            "dependencies": [],
+            "dependencies": self.dependencies,
         }
         if self.outputs is not None:
             properties["outputs"] = self.outputs
         if self.state == "Succeeded":
-            properties["outputResources"] = [{"id": str(target)} for target in self.targets]
+            properties["outputResources"] = [{"id": str(each)} for each in self.made]
         if self.error is not None:
             properties["error"] = self.error
         body: dict[str, Any] = {
@@ -111,6 +131,28 @@ class Deployment:
             "properties": properties,
         }
         return {**body, "tags": self.tags} if self.tags else body
+
+
+def a_step(target: ResourceId | None) -> Step:
+    """A step that begins now."""
+    return Step(uuid.uuid4().hex[:16].upper(), target, Clock.now())
+
+
+def dependencies_of(
+    planned: Iterable[Planned], canonical: Callable[[ResourceId], ResourceId]
+) -> list[dict[str, Any]]:
+    """Who waits for whom, as a deployment shows it."""
+    every = {each.key: each for each in planned}
+
+    def shown(identity: ResourceId) -> dict[str, Any]:
+        whole = canonical(identity)
+        return {"id": str(whole), "resourceType": whole.type, "resourceName": whole.full_name}
+
+    return [
+        {"dependsOn": [shown(every[key].id) for key in sorted(each.waits_for)], **shown(each.id)}
+        for each in every.values()
+        if each.waits_for
+    ]
 
 
 def duration_text(length: timedelta) -> str:

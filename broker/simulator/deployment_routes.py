@@ -40,7 +40,7 @@ class DeploymentRoutes:
             add("GET", place + "/operations/{operation}", self.step)
 
     async def list_all(self, asked: Asked) -> Reply:
-        every = self._deployments.of_group(asked.names["group"])
+        every = self._deployments.history.of_group(asked.names["group"])
         return page(asked, [deployment.as_json() for deployment in every])
 
     async def put(self, asked: Asked) -> Reply:
@@ -104,5 +104,5 @@ class DeploymentRoutes:
 
     def _deployment(self, asked: Asked) -> Deployment:
         if asked.fault is not None and asked.fault.kind == "pruned":
-            self._deployments.prune(asked.names["group"], asked.names["deployment"])
-        return self._deployments.find(asked.names["group"], asked.names["deployment"])
+            self._deployments.history.drop(asked.names["group"], asked.names["deployment"])
+        return self._deployments.history.find(asked.names["group"], asked.names["deployment"])

@@ -19,6 +19,7 @@ class Durations:
     storage_account: timedelta = timedelta(seconds=25)
     resource_group: timedelta = timedelta(seconds=2)
     deployment: timedelta = timedelta(seconds=5)
+    registration: timedelta = timedelta(seconds=60)
 
     def changed(self, **seconds: float) -> Durations:
         """

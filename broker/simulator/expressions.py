@@ -6,13 +6,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from broker.azure_models import UNKNOWN
 from broker.simulator.arm_errors import InvalidTemplate
 
 TOKEN = re.compile(
     r"\s*(?:(?P<number>-?\d+)|(?P<name>[A-Za-z_$]\w*)|'(?P<text>(?:[^']|'')*)'|(?P<mark>[()\[\].,]))"
 )
+
+
+# Microsoft's documentation of copy loops.
+MOST_TURNS = 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,22 @@ class Member:
 
 Node: TypeAlias = Literal | Call | Member
 Functions: TypeAlias = Mapping[str, Callable[..., Any]]
+
+# Functions that ARM knows at some places of a template only.
+ELSEWHERE = frozenset({"reference", "references", "newguid", "utcnow", "copyindex", "lambdavariables"})
+
+
+class NotYetKnown(Exception):
+    """An expression needs what only a running deployment can tell."""
+
+
+class Loop(Protocol):
+    """`copyIndex()`: knows the loops around an expression."""
+
+    def inside(self, name: str | None, index: int) -> Loop:
+        """The same within one more loop."""
+
+    def __call__(self, *arguments: Any) -> int: ...
 
 
 def is_expression(value: Any) -> bool:
@@ -96,6 +117,9 @@ class _Reader:
         if kind == "text":
             return Literal(self._take("text").replace("''", "'"))
         name = self._take("name")
+        if self._skip("."):
+            # Functions of the template's own have a namespace.
+            name = f"{name}.{self._take('name')}"
         self._expect("(")
         arguments: list[Node] = []
         while not self._skip(")"):
@@ -144,22 +168,66 @@ def _calls_of(node: Node) -> Iterator[Call]:
         yield from _calls_of(node.name)
 
 
-def evaluate(value: Any, functions: Functions) -> Any:
+def evaluate(value: Any, functions: Functions, *, lenient: bool = False) -> Any:
     """
     A JSON value with its expressions replaced by what they give; names of functions in lower case.
 
+    Loops over properties (`copy`) are unrolled. What is not yet known is UNKNOWN where *lenient*.
+
     Raises:
         InvalidTemplate: An expression cannot be parsed or evaluated, or names an unsupported function.
+        NotYetKnown: Only a running deployment can tell.
     """
     if is_expression(value):
-        return run(parse(value), functions)
+        try:
+            return run(parse(value), functions)
+        except NotYetKnown:
+            if lenient:
+                return UNKNOWN
+            raise
     if isinstance(value, str):
         return value[1:] if value.startswith("[[") else value
     if isinstance(value, Mapping):
-        return {str(evaluate(key, functions)): evaluate(item, functions) for key, item in value.items()}
+        plain = {
+            str(evaluate(key, functions)): evaluate(item, functions, lenient=lenient)
+            for key, item in value.items()
+            if not (key == "copy" and is_loops(item))
+        }
+        return plain | unrolled(value, functions, lenient=lenient)
     if isinstance(value, list):
-        return [evaluate(item, functions) for item in value]
+        return [evaluate(item, functions, lenient=lenient) for item in value]
     return value
+
+
+def is_loops(value: Any) -> bool:
+    """Whether the `copy` of an object is a list of loops over properties."""
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping) and {"name", "count", "input"} <= each.keys() for each in value
+    )
+
+
+def turns(loop: Mapping[str, Any], name: str | None, functions: Functions) -> Iterator[Functions]:
+    """The functions of each turn of a loop over properties, variables or outputs."""
+    count = evaluate(loop.get("count"), functions)
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_TURNS:
+        raise InvalidTemplate(f"The count of a copy loop is no whole number from 0 to {MOST_TURNS}")
+    around: Loop = functions["copyindex"]  # type: ignore[assignment]
+    for index in range(count):
+        yield {**functions, "copyindex": around.inside(name, index)}
+
+
+def unrolled(value: Mapping[str, Any], functions: Functions, *, lenient: bool = False) -> dict[str, Any]:
+    """What the loops of an object add to it."""
+    loops = value.get("copy")
+    if not is_loops(loops):
+        return {}
+    return {
+        str(loop["name"]): [
+            evaluate(loop["input"], each, lenient=lenient)
+            for each in turns(loop, str(loop["name"]), functions)
+        ]
+        for loop in loops or ()
+    }
 
 
 def run(node: Node, functions: Functions) -> Any:
@@ -176,9 +244,11 @@ def run(node: Node, functions: Functions) -> Any:
     if name in {"and", "or"}:
         wanted = name == "or"
         return wanted if any(run(each, functions) is wanted for each in node.arguments) else not wanted
+    if name == "lambda" and node.arguments:
+        return Lambda(node.arguments, functions)
     function = functions.get(name) or (functions.get("list*") if name.startswith("list") else None)
     if function is None:
-        raise InvalidTemplate(f"The template function '{node.name}' is not supported by this simulator")
+        raise unsupported(node.name)
     arguments = [run(argument, functions) for argument in node.arguments]
     try:
         return function(*arguments) if function is not functions.get("list*") else function(name, *arguments)
@@ -186,6 +256,37 @@ def run(node: Node, functions: Functions) -> Any:
         raise
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
         raise InvalidTemplate(f"The template function '{node.name}' got arguments it cannot use") from error
+
+
+class Lambda:
+    """`lambda('x', body)`: called with as many values as it has names, the rest is left out."""
+
+    def __init__(self, arguments: Sequence[Node], functions: Functions) -> None:
+        self._names = [str(run(name, functions)).lower() for name in arguments[:-1]]
+        self._body = arguments[-1]
+        self._functions = functions
+
+    def __call__(self, *values: Any) -> Any:
+        if len(values) < len(self._names):
+            raise InvalidTemplate("A lambda expression has more parameters than it is given")
+        bound = dict(zip(self._names, values, strict=False))
+        around = self._functions.get("lambdavariables")
+
+        def variable(name: str) -> Any:
+            if name.lower() in bound:
+                return bound[name.lower()]
+            if around is None:
+                raise InvalidTemplate(f"The lambda variable '{name}' is not found")
+            return around(name)
+
+        return run(self._body, {**self._functions, "lambdavariables": variable})
+
+
+def unsupported(name: str) -> InvalidTemplate:
+    """Why a function cannot be called at a place."""
+    if name.lower() in ELSEWHERE or name.lower().startswith("list"):
+        return InvalidTemplate(f"The template function '{name}' is not expected at this location")
+    return InvalidTemplate(f"The template function '{name}' is not supported by this simulator")
 
 
 def _member(of: Any, name: Any) -> Any:

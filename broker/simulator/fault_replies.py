@@ -87,8 +87,7 @@ def expired(challenge: str) -> ArmError:
     return ArmError(
         401,
         "ExpiredAuthenticationToken",
-        "The access token expiry UTC time is earlier than current UTC time "
-        f"'{now:%m/%d/%Y %I:%M:%S %p}'.",
+        f"The access token expiry UTC time is earlier than current UTC time '{now:%m/%d/%Y %I:%M:%S %p}'.",
         headers={"WWW-Authenticate": challenge},
     )
 

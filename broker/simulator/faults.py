@@ -207,6 +207,15 @@ class Faults:
         return [fault.as_json() for fault in self._faults.values()]
 
 
+def asked_for(fault: Fault) -> ArmError:
+    """The failure that a fault wants."""
+    return ArmError(
+        int(fault.options.get("status", 409)),
+        str(fault.options.get("code", "ResourceQuotaExceeded")),
+        str(fault.options.get("message", "The quota of the subscription is used up.")),
+    )
+
+
 def _check(options: dict[str, Any]) -> None:
     for name in NUMBERS:
         value = options.get(name, 0)

@@ -8,11 +8,10 @@ from typing import Any
 
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.routes import Asked, Reply
+from broker.simulator.state import PAGE
 
 TERM = re.compile(r"\s*(?P<name>\w+)\s+eq\s+'(?P<value>(?:[^']|'')*)'\s*", re.IGNORECASE)
 KNOWN = {"tagname", "tagvalue", "resourcetype", "name", "location", "resourcegroup"}
-
-PAGE = 1000
 
 
 def fits(shown: Mapping[str, Any], text: str | None) -> bool:
@@ -62,15 +61,21 @@ def page(asked: Asked, items: Iterable[dict[str, Any]]) -> Reply:
     """
     One page of a list, at most 1,000 items or as many as `$top` says, with a link to the next.
 
+    The control route `/_simulator/pages` makes all pages smaller.
+
     Raises:
         ArmError: 400, `$top` or `$skiptoken` is no number.
     """
     every = list(items)
     try:
         start = int(asked.query.get("$skiptoken", "0"))
-        size = min(PAGE, int(asked.query.get("$top", str(PAGE))))
+        size = min(asked.page_size, int(asked.query.get("$top", str(PAGE))))
+        if start < 0 or size < 1:
+            raise ValueError
     except ValueError as error:
-        raise ArmError(400, "InvalidQueryParameter", "$top and $skiptoken must be numbers.") from error
+        raise ArmError(
+            400, "InvalidQueryParameter", "$top and $skiptoken must be numbers above 0."
+        ) from error
     body: dict[str, Any] = {"value": every[start : start + size]}
     if start + size < len(every):
         kept = {key: value for key, value in asked.query.items() if key.startswith("$")}

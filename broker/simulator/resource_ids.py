@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+DEPLOYMENTS = "Microsoft.Resources/deployments"
+
+
+def is_deployment(kind: str) -> bool:
+    return kind.lower() == DEPLOYMENTS.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceId:

@@ -9,12 +9,20 @@ from typing import Any
 
 import structlog
 
-from broker.azure_models import UNKNOWN, ResourceModel, known, load
+from broker.azure_models import ResourceModel
 from broker.simulator.arm_errors import ArmError, resource_not_found
 from broker.simulator.clock import Clock
-from broker.simulator.faults import Fault
+from broker.simulator.faults import Fault, asked_for
 from broker.simulator.kinds import Kind
-from broker.simulator.resource_ids import ResourceId
+from broker.simulator.resource_ids import DEPLOYMENTS, ResourceId, is_deployment
+from broker.simulator.resource_models import (
+    check_against,
+    merged,
+    model_of,
+    secrets_in,
+    spelt,
+    without_secrets,
+)
 from broker.simulator.state import LongRunning, Resource, State
 
 log = structlog.get_logger(__name__)
@@ -35,8 +43,7 @@ class Resources:
         if existing is not None:
             return existing.id
         group = self._state.groups.get(identity.group.lower())
-        spelt = next((name for name in known() if name.lower() == identity.type.lower()), identity.type)
-        namespace, *types = spelt.split("/")
+        namespace, *types = self._spelt(identity).split("/")
         names = identity.names
         parent = identity.parent
         above = self._state.resources.get(parent.key) if parent else None
@@ -49,6 +56,11 @@ class Resources:
             tuple(types),
             names,
         )
+
+    @staticmethod
+    def _spelt(identity: ResourceId) -> str:
+        # Deployments have an id like resources, and no model.
+        return DEPLOYMENTS if is_deployment(identity.type) else spelt(identity.type)
 
     def kind(self, identity: ResourceId) -> Kind:
         return self._kinds.get(identity.type.lower(), self._plain)
@@ -82,45 +94,6 @@ class Resources:
         system = {**times, "createdByType": "Application", "lastModifiedByType": "Application"}
         return {**envelope, **body, "systemData": system}
 
-    def model(self, identity: ResourceId, api_version: str) -> ResourceModel:
-        """
-        Raises:
-            ArmError: 400 or 404, the type or the api-version is not known.
-        """
-        return self.model_of_type(identity.type, api_version)
-
-    def model_of_type(self, kind: str, api_version: str) -> ResourceModel:
-        """
-        Raises:
-            ArmError: 400 or 404, the type or the api-version is not known.
-        """
-        namespace = kind.partition("/")[0]
-        versions = next((v for name, v in known().items() if name.lower() == kind.lower()), None)
-        if versions is None:
-            namespaces = {name.partition("/")[0].lower() for name in known()}
-            if namespace.lower() not in namespaces:
-                raise ArmError(
-                    404,
-                    "InvalidResourceNamespace",
-                    f"The resource namespace '{namespace}' is invalid.",
-                )
-            raise ArmError(
-                404,
-                "InvalidResourceType",
-                f"The resource type '{kind}' could not be found in the namespace "
-                f"'{namespace}' for api version '{api_version}'.",
-            )
-        model = load(kind, api_version)
-        if model is None:
-            listed = ", ".join(versions)
-            raise ArmError(
-                400,
-                "NoRegisteredProviderFound",
-                f"No registered resource provider found for API version '{api_version}' for type "
-                f"'{kind}'. The supported api-versions are '{listed}'.",
-            )
-        return model
-
     def check(self, identity: ResourceId, api_version: str, body: Any, *, patch: bool = False) -> None:
         """
         Everything that can be refused without looking at who is busy; values may be UNKNOWN.
@@ -128,35 +101,17 @@ class Resources:
         Raises:
             ArmError: What the resource provider would refuse.
         """
-        model = self.model(identity, api_version)
-        if identity.namespace.lower() in self._state.unregistered:
+        model = model_of(identity.type, api_version)
+        if self._state.providers.state(identity.namespace, self._clock.elapsed) != "Registered":
             raise ArmError(
                 409,
                 "MissingSubscriptionRegistration",
-                f"The subscription is not registered to use namespace '{identity.namespace}'.",
+                f"The subscription is not registered to use namespace '{identity.namespace}'. See "
+                "https://aka.ms/rps-not-found for how to register subscriptions.",
             )
         existing = self._state.resources.get(identity.key)
-        use = "update" if patch else "replace" if existing else "create"
-        problems = model.problems(body, "update" if use == "update" else "replace" if existing else "create")
-        if problems:
-            raise ArmError(
-                400, "InvalidRequestContent", "; ".join(str(problem) for problem in problems) + "."
-            )
-        if existing is not None and not patch:
-            self._check_settled(model, body, existing)
+        check_against(model, body, existing, patch=patch)
         self.kind(identity).check_body(identity, body, existing)
-
-    def _check_settled(self, model: ResourceModel, body: Any, existing: Resource) -> None:
-        for path, prop in model.paths():
-            if not prop.create_only or prop.model:
-                continue
-            asked, present = _at(body, path), _at(existing.body, path)
-            if asked is not UNKNOWN and None not in {_text(asked), _text(present)} and asked != present:
-                if path == "location":
-                    continue
-                raise ArmError(
-                    400, "PropertyChangeNotAllowed", f"{path} of '{existing.id.name}' cannot be changed."
-                )
 
     def put(
         self,
@@ -192,15 +147,15 @@ class Resources:
         kind = self.kind(identity)
         self._check_idle(identity, kind)
         kind.check_place(identity, existing)
-        model = self.model(identity, api_version)
-        whole = _merged(existing.body, body) if patch and existing else body
+        model = model_of(identity.type, api_version)
+        whole = merged(existing.body, body) if patch and existing else body
         sent = {key: value for key, value in whole.items() if key not in {"id", "name", "type", "systemData"}}
-        settled = kind.settled(identity, _without_secrets(model, sent), existing)
+        settled = kind.settled(identity, without_secrets(model, sent), existing)
         now = self._clock.now()
-        resource = existing or Resource(identity, api_version, settled, now, now)
+        resource = existing or Resource(identity, api_version, settled, now, now, made=False)
         if existing is None:
             self._state.resources[identity.key] = resource
-        what = "update" if existing else "create"
+        what = "update" if resource.made else "create"
         operation = self._hold(resource, kind, what)
         work = self._write(resource, kind, sent, settled, operation, what=what, fault=fault, model=model)
         self._state.keep(asyncio.create_task(work))
@@ -224,13 +179,18 @@ class Resources:
                 await fault.lifted.wait()
             await self._clock.sleep(kind.duration(what))
             resource.body = settled
+            if fault is not None and fault.kind == "deployment_failed":
+                # What Azure had accepted and could not finish stays, for whoever wants to delete it.
+                self._release(resource, kind, operation, asked_for(fault), state="Failed")
+                return
             await kind.apply(resource, sent, created=what == "create")
         except Exception as error:  # noqa: BLE001  whatever the real server says becomes the failure
             resource.body = before
             if what == "create":
                 self._state.resources.pop(resource.id.key, None)
-            self._release(resource, kind, operation, _failure(error, _secrets(model, sent)))
+            self._release(resource, kind, operation, _failure(error, secrets_in(model, sent)))
             return
+        resource.made = True
         resource.changed = self._clock.now()
         self._release(resource, kind, operation, None)
 
@@ -337,13 +297,19 @@ class Resources:
         return operation
 
     def _release(
-        self, resource: Resource, kind: Kind, operation: LongRunning, error: ArmError | None
+        self,
+        resource: Resource,
+        kind: Kind,
+        operation: LongRunning,
+        error: ArmError | None,
+        *,
+        state: str | None = None,
     ) -> None:
-        held = [resource, *self._family(resource.id, kind)]
-        for holder in held:
+        for holder in [resource, *self._family(resource.id, kind)]:
             if holder.busy is operation:
                 holder.busy = None
                 holder.state = self.kind(holder.id).working["done"]
+        resource.state = state or resource.state
         if error is not None:
             log.warning("Simulated work failed", resource=str(resource.id), code=error.code)
         operation.end(error)
@@ -364,43 +330,3 @@ def _failure(error: Exception, secrets: frozenset[str]) -> ArmError:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return ArmError(500, "InternalServerError", text)
-
-
-def _at(body: Any, path: str) -> Any:
-    for name in path.split("."):
-        body = body.get(name) if isinstance(body, Mapping) else None
-    return body
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _secret_paths(model: ResourceModel) -> list[list[str]]:
-    return [path.split(".") for path, prop in model.paths() if prop.write_only]
-
-
-def _secrets(model: ResourceModel, body: Mapping[str, Any]) -> frozenset[str]:
-    values = (_at(body, ".".join(path)) for path in _secret_paths(model))
-    return frozenset(value for value in values if isinstance(value, str) and value)
-
-
-def _without_secrets(model: ResourceModel, body: Mapping[str, Any]) -> dict[str, Any]:
-    kept = copy.deepcopy(dict(body))
-    for *above, last in _secret_paths(model):
-        inner: Any = kept
-        for name in above:
-            inner = inner.get(name) if isinstance(inner, dict) else None
-        if isinstance(inner, dict):
-            inner.pop(last, None)
-    return kept
-
-
-def _merged(present: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """A PATCH: objects are merged, all else is replaced; tags are replaced whole, as Azure does."""
-    merged = dict(present)
-    for key, value in patch.items():
-        inner = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping) and key != "tags"
-        merged[key] = _merged(inner, value) if both and inner is not None else value
-    return merged

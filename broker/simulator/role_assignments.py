@@ -8,6 +8,7 @@ from typing import Any
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
 from broker.simulator.resource_ids import ResourceId
+from broker.simulator.resource_models import model_of
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import State
@@ -51,7 +52,7 @@ class RoleAssignments:
 
     async def put(self, asked: Asked) -> Reply:
         scope, name = self._scope(asked), asked.names["name"]
-        problems = self._resources.model_of_type(TYPE, asked.api_version).problems(asked.body)
+        problems = model_of(TYPE, asked.api_version).problems(asked.body)
         if problems:
             raise ArmError(400, "InvalidRequestContent", "; ".join(map(str, problems)) + ".")
         properties = dict(asked.body["properties"])
@@ -97,7 +98,7 @@ class RoleAssignments:
         Raises:
             ArmError: 404, there is nothing at this scope.
         """
-        self._resources.model_of_type(TYPE, asked.api_version)
+        model_of(TYPE, asked.api_version)
         scope = asked.path[: asked.path.lower().rindex(f"/providers/{TYPE.lower()}")]
         if "group" in asked.names:
             self._state.group(asked.names["group"])

@@ -26,6 +26,7 @@ class Asked:
     base: str
     correlation_id: str
     fault: Fault | None = None
+    page_size: int = 1000
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property

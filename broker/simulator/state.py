@@ -11,9 +11,13 @@ from typing import Any, TypeVar
 from broker.simulator.arm_errors import ArmError, group_not_found
 from broker.simulator.clock import Clock
 from broker.simulator.clouds import PUBLIC, PlayedCloud
+from broker.simulator.providers import Providers
 from broker.simulator.resource_ids import ResourceId
 
 T = TypeVar("T")
+
+# The most that stands on one page of a list.
+PAGE = 1000
 
 
 def location_name(text: str) -> str:
@@ -55,7 +59,8 @@ class Resource:
     """
     A resource; *body* is what a GET shows, without secrets.
 
-    *busy* is the operation that holds it; a *foreign* one was planted and has no database behind it.
+    *busy* is the operation that holds it; a *foreign* one was planted and has no database behind it; one
+    that was never *made* is still being created, or could not be.
     """
 
     id: ResourceId
@@ -66,6 +71,7 @@ class Resource:
     state: str = "Succeeded"
     busy: LongRunning | None = None
     foreign: bool = False
+    made: bool = True
 
     @property
     def tracked(self) -> bool:
@@ -87,10 +93,11 @@ class State:
         self.groups: dict[str, Group] = {}
         self.resources: dict[str, Resource] = {}
         self.taken_elsewhere: set[tuple[str, str]] = set()
-        self.unregistered: set[str] = set()
+        self.providers = Providers()
         self.role_assignments: dict[str, dict[str, Any]] = {}
         self.account_keys: dict[str, dict[str, str]] = {}
         self.storage_base = ""
+        self.page_size = PAGE
         self.permissions: list[dict[str, Any]] = [
             {"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}
         ]

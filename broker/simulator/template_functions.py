@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from broker.simulator.arm_errors import InvalidTemplate
+from broker.simulator.template_lambdas import WITH_LAMBDAS
+from broker.simulator.template_texts import TEXTS
 
+# Microsoft's documentation of the function.
+LONGEST_RANGE = 10_000
 HOLE = re.compile(r"\{\{|\}\}|\{(\d+)\}")
 
 
@@ -21,7 +26,7 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "True" if value else "False"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     return json.dumps(value, separators=(",", ":"))
 
@@ -129,6 +134,8 @@ def skip(value: Any, count: int) -> Any:
 
 
 def range_(start: int, count: int) -> list[int]:
+    if not 0 <= count <= LONGEST_RANGE:
+        raise InvalidTemplate(f"The count of the template function 'range' is not from 0 to {LONGEST_RANGE}")
     return list(range(start, start + count))
 
 
@@ -154,7 +161,25 @@ def index_from_key(items: Any) -> list[dict[str, Any]]:
     return [{"key": key, "value": items[key]} for key in sorted(items, key=str.lower)]
 
 
+def last_index_of(text: Any, part: Any) -> int:
+    if isinstance(text, str):
+        return text.lower().rfind(part.lower())
+    return next((index for index in reversed(range(len(text))) if text[index] == part), -1)
+
+
+def index_of(text: Any, part: Any) -> int:
+    if isinstance(text, str):
+        return text.lower().find(part.lower())
+    return next((index for index, item in enumerate(text) if item == part), -1)
+
+
+def fail(message: str) -> Any:
+    raise InvalidTemplate(message)
+
+
 PURE: Mapping[str, Callable[..., Any]] = {
+    **WITH_LAMBDAS,
+    **TEXTS,
     "add": lambda a, b: a + b,
     "array": lambda value: value if isinstance(value, list) else [value],
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
@@ -175,19 +200,22 @@ PURE: Mapping[str, Callable[..., Any]] = {
     "greater": lambda a, b: a > b,
     "greaterorequals": lambda a, b: a >= b,
     "guid": guid,
-    "indexof": lambda text, part: text.lower().find(part.lower()),
+    "fail": fail,
+    "float": float,
+    "indexof": index_of,
     "int": int_,
     "intersection": intersection,
     "items": index_from_key,
     "join": lambda items, by: by.join(text_of(item) for item in items),
     "json": json.loads,
     "last": last,
+    "lastindexof": last_index_of,
     "length": len,
     "less": lambda a, b: a < b,
     "lessorequals": lambda a, b: a <= b,
     "max": largest,
     "min": smallest,
-    "mod": lambda a, b: a % b,
+    "mod": lambda a, b: int(math.fmod(a, b)),
     "mul": lambda a, b: a * b,
     "not": lambda value: not value,
     "null": lambda: None,

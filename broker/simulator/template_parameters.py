@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from broker.azure_models import UNKNOWN
 from broker.simulator.arm_errors import InvalidTemplate
 
 TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -46,16 +47,22 @@ class Parameter:
 
 
 def read_parameters(
-    declared: Any, given: Any, definitions: Mapping[str, Any], evaluated: Callable[[Any], Any]
-) -> dict[str, Parameter]:
+    declared: Any,
+    given: Any,
+    definitions: Mapping[str, Any],
+    evaluated: Callable[[Any], Any],
+    *,
+    into: dict[str, Parameter],
+) -> None:
     """
-    The value of every declared parameter.
+    The value of every declared parameter; one that only runs later may be UNKNOWN and is not checked.
 
     Args:
         declared: The template's `parameters`.
         given: The deployment's `parameters`, each `{"value": ...}`.
         definitions: The template's `definitions`, for `$ref`.
         evaluated: Evaluates a default, which may be an expression over earlier parameters.
+        into: Where each goes as soon as it is read.
 
     Raises:
         InvalidTemplate: One is missing, unknown, or not allowed. The text never holds a value.
@@ -70,20 +77,24 @@ def read_parameters(
             "The following parameters were supplied, but do not correspond to any parameters defined in the "
             f"template: '{listed}'. The parameters defined in the template are: '{known}'"
         )
-    values: dict[str, Parameter] = {}
     for name, declaration in declared.items():
-        rules = _resolved(declaration, definitions)
+        rules = resolved(declaration, definitions)
         kind = str(rules.get("type", "")).lower()
         if kind not in TYPES:
             raise InvalidTemplate(f"The template parameter '{name}' has the unknown type '{kind}'")
         value = _value(name, rules, given.get(name), evaluated)
-        if not (value is None and rules.get("nullable") is True):
+        if value is not UNKNOWN and not (value is None and rules.get("nullable") is True):
             _check(name, kind, rules, value)
-        values[name] = Parameter(kind, value)
-    return values
+        into[name] = Parameter(kind, value)
 
 
-def _resolved(declaration: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolved(declaration: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    A declaration of a parameter or an output with what its `$ref` adds.
+
+    Raises:
+        InvalidTemplate: It is no object, or refers to nothing.
+    """
     if not isinstance(declaration, Mapping):
         raise InvalidTemplate("A template parameter must be an object")
     pointer = declaration.get("$ref")
@@ -97,6 +108,10 @@ def _resolved(declaration: Any, definitions: Mapping[str, Any]) -> Mapping[str, 
 
 def _value(name: str, rules: Mapping[str, Any], given: Any, evaluated: Callable[[Any], Any]) -> Any:
     if given is not None:
+        if isinstance(given, Mapping) and "reference" in given:
+            raise InvalidTemplate(
+                f"The parameter '{name}' is a 'reference' to a key vault, which this simulator does not support"
+            )
         if not isinstance(given, Mapping) or "value" not in given:
             raise InvalidTemplate(f"The template parameter '{name}' must be given as an object with 'value'")
         if given["value"] is not None or rules.get("nullable") is True:

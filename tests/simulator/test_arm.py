@@ -350,10 +350,15 @@ def test_an_unregistered_provider_is_refused_until_it_is_registered(simulator):
     refused = simulator.call("PUT", deployment_path(group), deployment_body(a_name()))
     seen = simulator.call("GET", "/providers/microsoft.dbforpostgresql").json()
 
-    registered = simulator.call("POST", "/providers/Microsoft.DBforPostgreSQL/register").json()
+    simulator.clock(speed=0)
+    registering = simulator.call("POST", "/providers/Microsoft.DBforPostgreSQL/register").json()
+    still_refused = simulator.call("PUT", deployment_path(group), deployment_body(a_name()))
+    simulator.clock(advance=60)
+    registered = simulator.call("GET", "/providers/Microsoft.DBforPostgreSQL").json()
 
-    assert refusal(refused) == (409, "MissingSubscriptionRegistration")
-    assert (seen["registrationState"], registered["registrationState"]) == ("NotRegistered", "Registered")
+    assert refusal(refused) == refusal(still_refused) == (409, "MissingSubscriptionRegistration")
+    states = [each["registrationState"] for each in (seen, registering, registered)]
+    assert states == ["NotRegistered", "Registering", "Registered"]
     assert simulator.call("PUT", deployment_path(group), deployment_body(a_name())).status_code == 201
 
 

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from email.utils import format_datetime, parsedate_to_datetime
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 
 import httpx
 import pytest
@@ -97,7 +97,9 @@ def test_a_refusal_may_give_a_date_to_come_back_at(simulator):
     reply = simulator.call("GET", f"/resourceGroups/{group}")
 
     assert reply.status_code == 429
-    assert parsedate_to_datetime(reply.headers["Retry-After"]) == datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert parsedate_to_datetime(reply.headers["Retry-After"]) == datetime(
+        2027, 12, 31, 23, 59, 59, tzinfo=UTC
+    )
 
 
 def test_what_was_just_created_may_not_be_found_for_some_reads(simulator):
