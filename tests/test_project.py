@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli.error_codes_page import error_codes_page
 from broker.cli.settings_page import settings_page
 from broker.settings import Settings, secret_names
 
@@ -55,6 +56,12 @@ def test_the_configuration_page_is_current():
     page = (TOP / "docs" / "configuration.md").read_text(encoding="utf-8")
 
     assert page == settings_page(), "make it again: osb config docs --write docs/configuration.md"
+
+
+def test_the_page_of_azures_error_codes_is_current():
+    page = (TOP / "docs" / "azure-errors.md").read_text(encoding="utf-8")
+
+    assert page == error_codes_page(), "make it again: osb azure errors --write docs/azure-errors.md"
 
 
 def test_the_configuration_page_describes_each_setting():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
@@ -317,9 +318,8 @@ class Arm:
                     nested = parse(where)
                     waiting.append((nested.subscription or subscription, nested.group or group, nested.name))
                     continue
-                message = failed.get("statusMessage")
-                error = message.get("error", message) if isinstance(message, Mapping) else None
-                if isinstance(error, Mapping):
+                error = _error_in(failed.get("statusMessage"))
+                if error is not None:
                     errors.append({"target": where, **error} if not error.get("target") else error)
         return errors
 
@@ -399,6 +399,19 @@ def _deployment(subscription: str, group: str, name: str) -> str:
 
 def _told(answer: Answer, name: str) -> Deployment:
     return deployment_from(answer.object, name=name, retry_after=retry_after_of(answer.headers))
+
+
+def _error_in(status_message: Any) -> JsonObject | None:
+    """Return the error document of a failed operation; some providers send it as a text, with JSON in it or without."""
+    if isinstance(status_message, str):
+        try:
+            status_message = json.loads(status_message)
+        except (ValueError, RecursionError):
+            return {"message": status_message}
+    if not isinstance(status_message, Mapping):
+        return None
+    error = status_message.get("error", status_message)
+    return error if isinstance(error, Mapping) else None
 
 
 def _is_absence(failure: AzureFailure) -> bool:

@@ -21,8 +21,9 @@ from azure.core.rest import HttpRequest
 from broker.azure import resource_ids
 from broker.azure.authentication import TokenPolicy
 from broker.azure.clouds import Cloud
-from broker.azure.distilling import JsonObject
+from broker.azure.distilling import JsonObject, short_resource
 from broker.azure.failures import (
+    AzureFailure,
     OutcomeUnknown,
     UnknownFailure,
     failure_from_response,
@@ -178,9 +179,10 @@ class Caller:
             status = response.status_code
             headers = {name.lower(): value for name, value in response.headers.items()}
         except AzureError as error:
-            raise translate(error) from error
+            raise _about(translate(error), path, client_request_id) from error
         except TimeoutError as error:
-            raise OutcomeUnknown("Azure took too long to answer", code="no-answer") from error
+            failure = OutcomeUnknown("Azure took too long to answer", code="no-answer")
+            raise _about(failure, path, client_request_id) from error
         finally:
             if self._on_call is not None:
                 wait = retry_after_of(headers)
@@ -197,13 +199,20 @@ class Caller:
                     )
                 )
         if status not in accept:
-            raise failure_from_response(status, headers, response.content, secrets=secrets, resource=path)
+            failed = failure_from_response(status, headers, response.content, secrets=secrets, resource=path)
+            raise _about(failed, path, client_request_id)
         try:
             return Answer(status, headers, json.loads(response.content) if response.content.strip() else {})
         except ValueError as error:
-            raise OutcomeUnknown(
-                "Azure's answer is not JSON", code="unreadable-answer", status=status
-            ) from error
+            unread = OutcomeUnknown("Azure's answer is not JSON", code="unreadable-answer", status=status)
+            raise _about(unread, path, client_request_id) from error
+
+
+def _about(failure: AzureFailure, path: str, client_request_id: str) -> AzureFailure:
+    """Say of a failure what was asked for and under which id, where Azure has not said it."""
+    failure.resource = failure.resource or short_resource(path) or "The subscription"
+    failure.request_id = client_request_id
+    return failure
 
 
 def remaining_from(headers: Mapping[str, str]) -> dict[Kind, int]:

@@ -14,6 +14,7 @@ JsonObject: TypeAlias = Mapping[str, Any]
 WRAPPERS = frozenset(
     {
         "badrequest",
+        "canceled",
         "conflict",
         "deploymentfailed",
         "forbidden",
@@ -26,6 +27,8 @@ WRAPPERS = frozenset(
     }
 )
 """Codes that say only that something below went wrong. Without anything below they stand for themselves."""
+
+_NO_CODE = "Unknown"
 
 MAX_LEAVES = 3
 MAX_MESSAGE = 300
@@ -40,13 +43,14 @@ class Leaf:
     One innermost error: Azure's code, its message (redacted, one line), what it is about.
 
     `resource` is a type and a name ("Microsoft.DBforPostgreSQL/flexibleServers 'pg-abc'") or empty. `policies` are the
-    display names of the policies that forbade it.
+    display names of the policies that forbade it. `under` is the code of the nearest wrapper around it, or empty.
     """
 
     code: str
     message: str
     resource: str = ""
     policies: tuple[str, ...] = ()
+    under: str = ""
 
 
 def distil(error: Any, *, secrets: Iterable[str] = ()) -> tuple[Leaf, ...]:
@@ -55,7 +59,7 @@ def distil(error: Any, *, secrets: Iterable[str] = ()) -> tuple[Leaf, ...]:
 
     `details` and `innererror` are walked depth first; a message that is itself JSON is opened; wrappers with
     something below them are skipped. An inner code that says nothing ("Target" without a message) does not
-    displace an outer one that does. Nothing usable gives an empty tuple.
+    displace an outer one that does. Some providers begin keys with a capital. Nothing usable gives an empty tuple.
     """
     hidden = tuple(secrets)
     leaves: dict[tuple[str, str], Leaf] = {}
@@ -68,22 +72,30 @@ def distil(error: Any, *, secrets: Iterable[str] = ()) -> tuple[Leaf, ...]:
 def _leaves(node: Any, depth: int) -> Iterator[Leaf]:
     if depth > MAX_DEPTH or not isinstance(node, Mapping):
         return
+    node = {key.lower(): value for key, value in node.items() if isinstance(key, str)}
     if isinstance(node.get("error"), Mapping):
         yield from _leaves(node["error"], depth + 1)
         return
     code, message = _text(node.get("code")), _text(node.get("message"))
     opened = _opened(message)
-    resource, policies = _resource(node), _policies(node)
+    message, identified = _policy_identifiers("" if opened is not None else message)
+    resource, policies = _resource(node), _policies(node) or identified
+    wrapping = is_wrapper(code)
     below = [
-        replace(leaf, resource=leaf.resource or resource, policies=leaf.policies or policies)
+        replace(
+            leaf,
+            resource=leaf.resource or resource,
+            policies=leaf.policies or policies,
+            under=leaf.under or (code if wrapping else ""),
+        )
         for child in (opened, *_list(node.get("details")), node.get("innererror"))
         for leaf in _leaves(child, depth + 1)
-        if leaf.message
+        if leaf.message or (wrapping and leaf.code != _NO_CODE)
     ]
     if below:
         yield from below
     elif code or message:
-        yield Leaf(code or "Unknown", "" if opened is not None else message, resource, policies)
+        yield Leaf(code or _NO_CODE, message, resource, policies)
 
 
 def _text(value: Any) -> str:
@@ -104,6 +116,28 @@ def _opened(message: str) -> Any:
         return None
 
 
+_IDENTIFIERS = re.compile(r"\s*Policy identifiers: '(\[.*\])'\.?", re.DOTALL)
+
+
+def _policy_identifiers(message: str) -> tuple[str, tuple[str, ...]]:
+    """Take the list of policies out of a message, which has their names where `additionalInfo` is missing."""
+    found = _IDENTIFIERS.search(message[:MAX_READ])
+    if found is None:
+        return message, ()
+    try:
+        listed = json.loads(found[1])
+    except (ValueError, RecursionError):
+        listed = []
+    names = [
+        redact(name)
+        for entry in _list(listed)
+        if isinstance(entry, Mapping)
+        for said in (entry.get("policyAssignment"), entry.get("policyDefinition"))
+        if isinstance(said, Mapping) and (name := _text(said.get("name")))
+    ]
+    return message[: found.start()] + message[found.end() :], tuple(dict.fromkeys(names[:1]))
+
+
 def _resource(node: Mapping[str, Any]) -> str:
     target = _text(node.get("target"))
     return short_resource(target) if target.startswith("/") else ""
@@ -111,7 +145,7 @@ def _resource(node: Mapping[str, Any]) -> str:
 
 def _policies(node: Mapping[str, Any]) -> tuple[str, ...]:
     names = []
-    for extra in _list(node.get("additionalInfo")):
+    for extra in _list(node.get("additionalinfo")):
         info = extra.get("info") if isinstance(extra, Mapping) else None
         if isinstance(info, Mapping):
             for key in (

@@ -34,6 +34,10 @@ from broker.azure.distilling import JsonObject, Leaf
 
 Job = Literal["caller", "plan owner", "operator"]
 
+MAX_PART = 280
+MAX_ALSO = 90
+"""How much of Azure's own words a description holds: of the first error, and of each of the others."""
+
 
 class AzureFailure(Exception):
     """
@@ -41,13 +45,14 @@ class AzureFailure(Exception):
 
     `message`, `resource` and `advice` are redacted and may be shown to users. `code` is the innermost
     code of Azure, or a word of our own in lower case. `at_most` limits how often a retryable failure is tried
-    (None: until the caller's deadline). `job` says who can mend it.
+    (None: until the caller's deadline). `job` says who can mend it. `request_id` is what the broker called its request;
+    Azure's support finds it where there is no `correlation_id`.
     """
 
     retryable: ClassVar[bool] = False
     at_most: ClassVar[int | None] = None
     default_job: ClassVar[Job] = "operator"
-    default_advice: ClassVar[str] = ""
+    default_advice: ClassVar[str] = "The broker's operator finds more in its log."
 
     def __init__(
         self,
@@ -72,21 +77,28 @@ class AzureFailure(Exception):
         self.job: Job = job or self.default_job
         self.advice = self.default_advice if advice is None else advice
         self.leaves = leaves
+        self.request_id: str | None = None
 
     def describe(self) -> str:
-        """Return the sentence for a user: what, why, what to do, and the words to quote when asking for help."""
-        about = f"{self.resource}: " if self.resource else ""
-        message = self.message if self.message.endswith((".", "!", "?", "…")) else f"{self.message}."
-        also = "".join(
-            f" Also: {f'{leaf.resource}: ' if leaf.resource else ''}{leaf.message} ({leaf.code})."
-            for leaf in self.leaves
-            if leaf.code != self.code and leaf.message
-        )
+        """
+        Return the sentence for a user: what, why, what to do, and the words to quote when asking for help.
+
+        One line of at most 700 characters; what is too long loses the end of Azure's words, not the advice or code.
+        """
         words = [f"code {self.code}"] if self.code else []
         if self.correlation_id:
             words.append(f"correlation {self.correlation_id}")
+        elif self.request_id:
+            words.append(f"request {self.request_id}")
         quoted = f" ({', '.join(words)})" if words else ""
-        return f"{about}{message}{also}{f' {self.advice}' if self.advice else ''}{quoted}"
+        what = f"{self.resource}: {self.message}" if self.resource else self.message
+        told = _sentence(what, MAX_PART) + "".join(
+            " Also: "
+            + _sentence(f"{leaf.resource}: {leaf.message}" if leaf.resource else leaf.message, MAX_ALSO)
+            for leaf in self.leaves
+            if leaf.code != self.code and leaf.message
+        )
+        return f"{told} {self.advice}{quoted}"
 
     def __str__(self) -> str:
         return self.describe()
@@ -163,13 +175,15 @@ class QuotaExceeded(AzureFailure):
 class NameTaken(AzureFailure):
     """A name that must be unique in the world belongs to somebody else."""
 
-    default_advice = "Another name is needed."
+    default_advice = "Order again under another id, so that another name is used."
 
 
 class SoftDeleted(AzureFailure):
     """The name is held by something that was deleted and is not yet purged."""
 
-    default_advice = "The deleted resource of this name has to be purged or recovered first."
+    default_advice = (
+        "An operator has to purge the deleted resource of this name, or order again under another id."
+    )
 
 
 class NotRegistered(AzureFailure):
@@ -189,10 +203,15 @@ class NotFound(AzureFailure):
     """What was addressed is not there."""
 
     default_job: ClassVar[Job] = "operator"
+    default_advice = "Somebody may have deleted it in Azure; an operator has to look there."
 
 
 class UnknownFailure(AzureFailure):
     """A refusal that this version of the broker does not know."""
+
+    default_advice = (
+        "The broker does not know this answer; an operator has to look in Azure for what it means."
+    )
 
 
 def failure_from_response(
@@ -252,14 +271,14 @@ def _failure(
             correlation_id=correlation_id,
             status=status,
         )
-    judged = [(leaf, verdict(leaf.code, leaf.message, status)) for leaf in leaves]
+    judged = [(leaf, verdict(leaf.code, leaf.message, status, under=leaf.under)) for leaf in leaves]
     # One hopeless resource makes trying again hopeless, whatever the others say.
     leaf, sentence = next((pair for pair in judged if not pair[1].kind.retryable), judged[0])
     advice = sentence.advice
     if leaf.policies:
         advice = f"Policy: {'; '.join(leaf.policies)}. {PolicyDenied.default_advice}"
     return sentence.kind(
-        leaf.message or f"Azure refused with {leaf.code}",
+        leaf.message or sentence.cause or f"Azure refused with {leaf.code}",
         code=leaf.code,
         resource=leaf.resource or resource,
         retry_after=retry_after,
@@ -269,6 +288,11 @@ def _failure(
         advice=advice,
         leaves=leaves,
     )
+
+
+def _sentence(text: str, at_most: int) -> str:
+    cut = text if len(text) <= at_most else text[: at_most - 1].rstrip() + "…"
+    return cut if cut.endswith((".", "!", "?", "…")) else f"{cut}."
 
 
 def retry_after_of(headers: Mapping[str, str], *, now: datetime | None = None) -> timedelta | None:

@@ -2,6 +2,7 @@ import asyncio
 import json
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,6 +46,21 @@ def check(
         print(f"{len(missing)} missing." if missing else "Nothing is missing.")
     if missing:
         sys.exit(1)
+
+
+@app.command()
+def errors(
+    *,
+    write: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
+) -> None:
+    """Print what Azure's error codes mean, what to do about each, and whose job that is."""
+    from broker.cli.error_codes_page import error_codes_page
+
+    page = error_codes_page()
+    if write is None:
+        print(page, end="")
+    else:
+        write.write_text(page, encoding="utf-8")
 
 
 @app.command()

@@ -49,11 +49,13 @@ class DataPlaneFailure(Exception):
         code: One word for the kind of failure.
         retryable: Whether the same call, unchanged, may succeed later.
         not_reached: True if no statement was sent, so that nothing can have changed.
+        advice: What to do about it, for the person who asked.
     """
 
     code = "DataPlaneFailure"
     retryable = False
     not_reached = False
+    advice = "An operator finds more in the broker's log."
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -65,6 +67,7 @@ class Unreachable(DataPlaneFailure):
 
     code = "Unreachable"
     retryable = True
+    advice = "If it goes on, an operator has to look at the server and its firewall."
 
     def __init__(self, message: str, *, not_reached: bool) -> None:
         super().__init__(message)
@@ -77,6 +80,7 @@ class ServerGone(DataPlaneFailure):
     code = "ServerGone"
     retryable = True  # a server that was made just now may not be known everywhere yet
     not_reached = True
+    advice = "If it was deleted in Azure, delete this service instance as well."
 
 
 class NotTrusted(DataPlaneFailure):
@@ -84,6 +88,7 @@ class NotTrusted(DataPlaneFailure):
 
     code = "NotTrusted"
     not_reached = True
+    advice = "An operator has to check the certificates that the broker trusts, and the host name."
 
 
 class Refused(DataPlaneFailure):
@@ -91,6 +96,7 @@ class Refused(DataPlaneFailure):
 
     code = "Refused"
     not_reached = True
+    advice = "An operator has to set the broker's own credentials right."
 
 
 class StatementFailed(DataPlaneFailure):
@@ -102,6 +108,7 @@ class StatementFailed(DataPlaneFailure):
     """
 
     code = "StatementFailed"
+    advice = "An operator has to set right in the server what it objects to; then try again."
 
     def __init__(self, message: str, *, sqlstate: str, retryable: bool = False) -> None:
         super().__init__(message)
@@ -114,3 +121,4 @@ class SessionsRemain(DataPlaneFailure):
 
     code = "SessionsRemain"
     retryable = True
+    advice = "End the sessions of this login, then try again."

@@ -83,7 +83,7 @@ async def from_server(work: Work, call: Awaitable[Answer]) -> Answer:
     try:
         return await call
     except DataPlaneFailure as failure:
-        raise of_data_plane(failure) from failure
+        raise of_data_plane(failure, work) from failure
 
 
 async def unless_gone(arm: Arm, work: Work, main: JsonObject | None, call: Awaitable[None]) -> bool:
@@ -98,10 +98,10 @@ async def unless_gone(arm: Arm, work: Work, main: JsonObject | None, call: Await
         await call
     except (ServerGone, Unreachable) as failure:
         if await is_there(arm, work, main):
-            raise of_data_plane(failure) from failure
+            raise of_data_plane(failure, work) from failure
         return False
     except DataPlaneFailure as failure:
-        raise of_data_plane(failure) from failure
+        raise of_data_plane(failure, work) from failure
     return True
 
 

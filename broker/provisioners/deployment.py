@@ -16,6 +16,7 @@ from uuid import UUID
 
 from broker.azure.arm import Arm
 from broker.azure.deployments import Deployment
+from broker.azure.distilling import short_resource
 from broker.azure.failures import AzureFailure, TransientConflict, UnknownFailure, failure_from_error
 from broker.domain.json_values import JsonObject
 from broker.provisioners.base import Work
@@ -139,14 +140,21 @@ def _most_attempts(failure: AzureFailure) -> int:
 async def _failure(
     arm: Arm, work: Work, subscription: str, group: str, deployment: Deployment
 ) -> AzureFailure:
+    correlation = deployment.correlation_id
+    main = work.instance.record["main"]["id"]
     if deployment.state == "Canceled":
         return UnknownFailure(
-            "The deployment was canceled", code="DeploymentCanceled", correlation_id=deployment.correlation_id
+            "Somebody canceled the deployment in Azure",
+            code="DeploymentCanceled",
+            resource=short_resource(main),
+            correlation_id=correlation,
+            advice="Order it again, or ask the operator who canceled it.",
         )
-    correlation = deployment.correlation_id
     # Azure may repeat in its reasons what it was given.
     secrets = [value for value in secrets_of(work.instance).values() if isinstance(value, str)]
-    told = failure_from_error(deployment.error or {}, correlation_id=correlation, secrets=secrets)
+    told = failure_from_error(
+        deployment.error or {}, correlation_id=correlation, secrets=secrets, resource=main
+    )
     if told.leaves:
         return told
     work.guard()
@@ -155,4 +163,4 @@ async def _failure(
     )
     if not failed:
         return told
-    return failure_from_error({"details": failed}, correlation_id=correlation, secrets=secrets)
+    return failure_from_error({"details": failed}, correlation_id=correlation, secrets=secrets, resource=main)

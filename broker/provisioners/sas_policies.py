@@ -61,7 +61,7 @@ async def put(
     except TooManyPolicies as failure:
         raise Impossible(failure.message) from failure
     except DataPlaneFailure as failure:
-        raise of_data_plane(failure) from failure
+        raise of_data_plane(failure, work) from failure
     return storage.sas_token(container, made["policy"])
 
 
@@ -88,9 +88,9 @@ async def remove(
         await storage.remove_policy(container, made["policy"], lease=binding.key)
     except (ServerGone, Unreachable) as failure:
         if await databases.is_there(arm, work, account):
-            raise of_data_plane(failure) from failure
+            raise of_data_plane(failure, work) from failure
     except DataPlaneFailure as failure:
-        raise of_data_plane(failure) from failure
+        raise of_data_plane(failure, work) from failure
 
 
 async def _container(arm: Arm, options: ProvisionerOptions, work: Work, made: JsonObject) -> Container:

@@ -49,12 +49,13 @@ def of_azure(failure: AzureFailure) -> StepFailed:
     )
 
 
-def of_data_plane(failure: DataPlaneFailure) -> StepFailed:
+def of_data_plane(failure: DataPlaneFailure, work: Work) -> StepFailed:
     """Name the database server's failure; a refused password may be one that is not known everywhere yet."""
     refused = isinstance(failure, Refused)
     state = f", SQLSTATE {failure.sqlstate}" if isinstance(failure, StatementFailed) else ""
+    message = failure.message if failure.message.endswith(".") else f"{failure.message}."
     return StepFailed(
-        f"{failure.message} (code {failure.code}{state})",
+        f"{message} {failure.advice} (code {failure.code}{state}, operation {request_id(work)})",
         retryable=failure.retryable or refused,
         at_most=_MOST_TRIES_OF_A_REFUSAL if refused else None,
     )
