@@ -26,6 +26,8 @@ from broker.azure.calls import Call
 from broker.azure.clouds import CLOUDS, Cloud, custom
 from broker.azure.credentials import credential_for
 from broker.azure.transport import http_client
+from broker.catalog.api_versions import faults_at, undescribed
+from broker.catalog.faults import CatalogRefused
 from broker.catalog.publishing import publish
 from broker.catalog.reader import read_catalog
 from broker.catalog.source import CatalogSource as PublishedCatalog
@@ -126,6 +128,7 @@ async def running(
         await database.revision_is_current()
         await _keys_are_at_hand(database, lost=settings.lost_sealing_keys)
         proposed = read_catalog(settings.catalog_folder or shipped("catalog"))
+        _look_at_api_versions(proposed, settings.azure_api_versions)
         catalog = PublishedCatalog(
             database, await publish(database, proposed, author="osb serve", reason="Start of the broker.")
         )
@@ -168,6 +171,23 @@ async def running(
                 yield Broker(api, health_application(checks), admin, database, runner)
     finally:
         await database.close()
+
+
+def _look_at_api_versions(catalog: Catalog, overrides: Mapping[str, str]) -> None:
+    """
+    Check what plans send against the api-versions that replace theirs, as far as these are described.
+
+    Raises:
+        CatalogRefused: A described one does not take it.
+    """
+    for kind, version in undescribed(overrides).items():
+        log.warning(
+            "What plans send was not checked at the api-version that replaces theirs.",
+            resource_type=kind,
+            api_version=version,
+        )
+    if faults := faults_at(catalog, overrides):
+        raise CatalogRefused(faults)
 
 
 async def _opened(settings: Settings) -> Database:
@@ -240,7 +260,13 @@ async def resource_manager(settings: Settings, cloud: Cloud, metrics: Metrics) -
             token_file=settings.azure_token_file if simulated else settings.azure_federated_token_file,
         )
         async with credential:
-            yield Arm(cloud=cloud, credential=credential, client=client, on_call=count)
+            yield Arm(
+                cloud=cloud,
+                credential=credential,
+                client=client,
+                on_call=count,
+                api_versions=settings.azure_api_versions,
+            )
 
 
 def cloud_of(settings: Settings) -> Cloud:

@@ -263,6 +263,37 @@ def _proxy(value: Any) -> Any:
 ProxyUrl = Annotated[SecretStr, BeforeValidator(_proxy)]
 
 
+_RESOURCE_TYPE = re.compile(r"[A-Za-z0-9.]+(/[A-Za-z0-9]+)+")
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-[a-z]+)?")
+
+
+def _api_versions(value: Any) -> Any:
+    """Read `{"Microsoft.X/servers": "2025-08-01"}` or `Microsoft.X/servers=2025-08-01` with commas."""
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        pairs = [part.partition("=")[::2] for part in _comma_list(value)]
+        value = {kind.strip(): version.strip() for kind, version in pairs}
+        if len(value) < len(pairs):
+            raise ValueError("a resource type is given twice")
+    elif isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError("is not JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError("must be Type=api-version with commas between, or a JSON object")  # noqa: TRY004
+    for kind, version in value.items():
+        if not _RESOURCE_TYPE.fullmatch(str(kind)):
+            raise ValueError(f"{kind!r} is no resource type such as Microsoft.Storage/storageAccounts")
+        if not isinstance(version, str) or not _API_VERSION.fullmatch(version):
+            raise ValueError(f"{kind}: {version!r} is no api-version such as 2025-08-01")
+    if len({str(kind).lower() for kind in value}) < len(value):
+        raise ValueError("a resource type is given twice")
+    return value
+
+
+ApiVersionOverrides = Annotated[dict[str, str], BeforeValidator(_api_versions)]
+
+
 def _readable(value: Path) -> Path:
     try:
         with value.open("rb"):

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from broker.setting_values import (
     Addresses,
+    ApiVersionOverrides,
     CertificatesFile,
     DatabaseUrl,
     Duration,
@@ -146,6 +147,11 @@ class Settings(DatabaseSettings):
     azure_ca_file: CertificatesFile | None = Field(
         default=None,
         description="Certificates (PEM) trusted for Azure Resource Manager besides the system's.",
+    )
+    azure_api_versions: ApiVersionOverrides = Field(
+        default={},
+        description="For a cloud that lags: resource types with the api-version to ask for instead of the "
+        "plans' own, such as `Microsoft.Storage/storageAccounts=2025-06-01`, with commas between.",
     )
     azure_proxy: ProxyUrl | None = Field(
         default=None,

@@ -11,6 +11,7 @@ import httpx
 from azure.core.credentials_async import AsyncTokenCredential
 
 from broker.azure import deployments
+from broker.azure.api_versions import ApiVersions
 from broker.azure.calls import Answer, Call, Caller
 from broker.azure.clouds import Cloud
 from broker.azure.deployments import Deployment, deployment_from
@@ -48,7 +49,8 @@ class Arm:
 
     Every method is short and sends what it sends once; all take a `client_request_id`, which Azure's support can
     find again, last *limit* at most, and raise `AzureFailure`. Nothing is remembered between calls but the token
-    and open connections. The client belongs to whoever made it.
+    and open connections. The client belongs to whoever made it. *api_versions*, by resource type, win over what
+    callers and templates ask for: a cloud may lag.
     """
 
     def __init__(
@@ -63,7 +65,10 @@ class Arm:
         limit: timedelta = timedelta(seconds=45),
     ) -> None:
         self.cloud = cloud
-        self._api_versions = {**API_VERSIONS, **(api_versions or {})}
+        self._versions = ApiVersions(api_versions)
+        self._api_versions = {
+            kind: self._versions.of_type(kind, pinned) for kind, pinned in API_VERSIONS.items()
+        }
         self._caller = Caller(
             cloud=cloud,
             credential=credential,
@@ -71,6 +76,7 @@ class Arm:
             user_agent=user_agent,
             on_call=on_call,
             limit=limit,
+            api_versions=self._versions,
         )
 
     def api_version(self, resource_type: str) -> str:
@@ -243,7 +249,7 @@ class Arm:
                 _deployment(subscription, group, name),
                 self._deployments,
                 client_request_id=client_request_id,
-                body=deployments.request_body(template, parameters, tags),
+                body=deployments.request_body(self._versions.in_template(template), parameters, tags),
                 accept=(200, 201, 202),
                 secrets=deployments.secure_values(template, parameters),
             )
@@ -277,7 +283,7 @@ class Arm:
             f"{_deployment(subscription, group, name)}/validate",
             self._deployments,
             client_request_id=client_request_id,
-            body=deployments.request_body(template, parameters),
+            body=deployments.request_body(self._versions.in_template(template), parameters),
             accept=(200, 202),
             secrets=secrets,
         )

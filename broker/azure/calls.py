@@ -19,6 +19,7 @@ from azure.core.pipeline.policies import RequestIdPolicy, UserAgentPolicy
 from azure.core.rest import HttpRequest
 
 from broker.azure import resource_ids
+from broker.azure.api_versions import ApiVersions
 from broker.azure.authentication import TokenPolicy
 from broker.azure.clouds import Cloud
 from broker.azure.distilling import JsonObject, short_resource
@@ -97,8 +98,10 @@ class Caller:
         user_agent: str,
         on_call: Callable[[Call], None] | None,
         limit: timedelta,
+        api_versions: ApiVersions | None = None,
     ) -> None:
         self._endpoint = cloud.endpoint
+        self._versions = api_versions or ApiVersions()
         self._limit = limit.total_seconds()
         self._on_call = on_call
         self._client: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(
@@ -130,7 +133,8 @@ class Caller:
             AzureFailure: As its classes say.
             ValueError: *path* is no path.
         """
-        parameters = urlencode({"api-version": api_version, **(query or {})}, quote_via=quote)
+        version = self._versions.of_path(path, api_version)
+        parameters = urlencode({"api-version": version, **(query or {})}, quote_via=quote)
         url = f"{self._endpoint}{resource_ids.checked(path)}?{parameters}"
         return await self._send(method, url, path, client_request_id, body, accept, secrets)
 

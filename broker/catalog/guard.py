@@ -252,14 +252,15 @@ def _of_child(path: Place, kind: str, api_version: str, body: Mapping[str, Any])
     if model is None:
         yield (*path, "type"), f"{kind} at {api_version} has no model file to be checked against"
         return
-    for problem in model.problems({key: _unpicked(value) for key, value in body.items()}):
+    for problem in model.problems({key: unpicked(value) for key, value in body.items()}):
         yield (*path, "body"), str(problem)
 
 
-def _unpicked(value: Any) -> Any:
+def unpicked(value: Any) -> Any:
+    """What a binding's expressions will give is not known yet."""
     if isinstance(value, dict):
-        return azure_models.UNKNOWN if set(value) == {"pick"} else {k: _unpicked(v) for k, v in value.items()}
-    return [_unpicked(item) for item in value] if isinstance(value, list) else value
+        return azure_models.UNKNOWN if set(value) == {"pick"} else {k: unpicked(v) for k, v in value.items()}
+    return [unpicked(item) for item in value] if isinstance(value, list) else value
 
 
 def _of_compose(path: Place, compose: ComposeFile, *, has_database: bool) -> Iterator[Said]:
@@ -391,9 +392,13 @@ def _of_bodies(template: Template) -> Iterator[tuple[str, str]]:
         if model is None:
             yield where, f"{resource.type} at {resource.api_version} has no model file to be checked against"
             continue
-        body = {k: _unknown(v) for k, v in resource.body.items() if k not in _TEMPLATE_KEYS}
-        for problem in model.problems(body):
+        for problem in model.problems(body_of(resource.body)):
             yield f"{where}.{problem.path}" if problem.path else where, problem.message
+
+
+def body_of(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a template's resource sends to its provider, as far as that is known before it runs."""
+    return {key: _unknown(value) for key, value in resource.items() if key not in _TEMPLATE_KEYS}
 
 
 def _unknown(value: Any) -> Any:

@@ -76,6 +76,13 @@ def simulate_azure(
     cloud: Annotated[
         str, typer.Option(help="Which Azure to play: public, china, usgov or custom.")
     ] = "public",
+    api_version: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE=VERSION",
+            help="Serve a resource type at this api-version only, as a cloud that lags.",
+        ),
+    ] = None,
     data_planes: Annotated[
         bool,
         typer.Option(
@@ -110,6 +117,7 @@ def simulate_azure(
         at_most_databases=at_most_databases,
         template=template,
         cloud=cloud,
+        api_versions=dict(pair.partition("=")[::2] for pair in api_version or []),
         data_planes=data_planes,
         http=http,
         http_port=http_port,

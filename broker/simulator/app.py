@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -25,6 +26,7 @@ from broker.simulator.durations import Durations
 from broker.simulator.fault_replies import changed, code_of, instead
 from broker.simulator.faults import Fault, Faults
 from broker.simulator.kinds import Kind
+from broker.simulator.lagging import Lagging
 from broker.simulator.ledger import Call, Ledger
 from broker.simulator.listeners import is_loopback
 from broker.simulator.provider_routes import RESOURCES_VERSIONS
@@ -56,6 +58,7 @@ class Simulator:
         databases: The real database servers behind simulated ones.
         clock: Simulated time.
         durations: How long things take in it.
+        lagging: Types that this cloud serves at an older api-version only.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Simulator:
         clock: Clock,
         durations: Durations | None = None,
         state: State,
+        lagging: Lagging | None = None,
     ) -> None:
         durations = durations or Durations()
         self.state = state
@@ -74,6 +78,7 @@ class Simulator:
         self.faults = Faults()
         self.limits = RateLimits(clock)
         self._sign_in = sign_in
+        self._lagging = lagging or Lagging({})
         every = [
             *postgresql.kinds(self.state, durations, databases),
             *storage.kinds(self.state, durations),
@@ -201,11 +206,16 @@ class Simulator:
                 raise ArmError(
                     404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
                 )
+        query, body = request.query_params, await _body(request)
+        if routes is self._arm:
+            version = self._lagging.version(path, query.get("api-version", ""))
+            query = QueryParams({**query, "api-version": version})
+            body = self._lagging.template(body)
         asked = Asked(
             method=request.method,
             path=path,
-            query=request.query_params,
-            body=await _body(request),
+            query=query,
+            body=body,
             base=_own(request),
             correlation_id=correlation_id,
             fault=fault,

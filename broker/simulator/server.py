@@ -22,6 +22,7 @@ from broker.simulator.clock import Clock
 from broker.simulator.clouds import CLOUDS, PlayedCloud
 from broker.simulator.database_servers import DatabaseServers
 from broker.simulator.durations import Durations
+from broker.simulator.lagging import Lagging
 from broker.simulator.listeners import (
     SimulatorCannotStart,
     address,
@@ -47,7 +48,8 @@ class SimulatorOptions:
     *folder* is made if absent and holds all its files; *port* 0 takes a free one; *durations* are seconds of
     simulated time by the names of `Durations`; *template_folder* keeps the data folder that database servers
     are copied from, for several simulators. *cloud* is one of `broker.simulator.clouds`; without *data_planes*
-    resources have the host names of that cloud and nothing behind them. *http* opens a second port without TLS,
+    resources have the host names of that cloud and nothing behind them. *api_versions*, by resource type, are the only
+    ones at which a lagging cloud serves these types. *http* opens a second port without TLS,
     *proxy* one that leads the cloud's own names here.
     """
 
@@ -59,6 +61,7 @@ class SimulatorOptions:
     durations: Mapping[str, float] | None = None
     template_folder: Path | None = None
     cloud: str = "public"
+    api_versions: Mapping[str, str] | None = None
     data_planes: bool = True
     http: bool = False
     http_port: int = 0
@@ -133,6 +136,7 @@ async def running(
     """
     try:
         durations = Durations().changed(**(options.durations or {}))
+        lagging = Lagging(options.api_versions or {})
     except ValueError as error:
         raise SimulatorCannotStart(str(error)) from error
     cloud = _cloud(options)
@@ -165,7 +169,12 @@ async def running(
             state, token=_kept(Path(access.token_file)), client_secret=_kept(Path(access.client_secret_file))
         )
         app = Simulator(
-            sign_in=sign_in, databases=servers, clock=Clock(options.speed), durations=durations, state=state
+            sign_in=sign_in,
+            databases=servers,
+            clock=Clock(options.speed),
+            durations=durations,
+            state=state,
+            lagging=lagging,
         )
         stack.push_async_callback(app.close)
         _write_whole(options.folder / "ca.pem", authority.certificate_pem.decode())

@@ -322,6 +322,32 @@ def test_what_is_no_proxy_is_refused_and_not_shown(environment, proxy):
     assert fault == "BROKER_AZURE_PROXY: must be http://host:port or http://user:password@host:port"
 
 
+@pytest.mark.parametrize(
+    "text", ["Microsoft.X/servers=2025-08-01, Microsoft.Y/a/b=2024-01-01-preview",
+             '{"Microsoft.X/servers": "2025-08-01", "Microsoft.Y/a/b": "2024-01-01-preview"}'],
+)  # fmt: skip
+def test_api_versions_are_given_by_type(environment, text):
+    environment(AZURE_API_VERSIONS=text)
+
+    assert read_settings().azure_api_versions == {
+        "Microsoft.X/servers": "2025-08-01",
+        "Microsoft.Y/a/b": "2024-01-01-preview",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Microsoft.X", "Microsoft.X/a", "Microsoft.X/a=latest", "Microsoft.X/a=2025-08-01,microsoft.x/A=2024-01-01",
+     "Microsoft.X/a=2025-08-01,Microsoft.X/a=2024-01-01", "{", '{"Microsoft.X/a": 20250801}', "servers=2025-08-01"],
+)  # fmt: skip
+def test_api_versions_that_are_none_are_refused(environment, text):
+    environment(AZURE_API_VERSIONS=text)
+
+    (fault,) = faults_of(read_settings)
+
+    assert fault.startswith("BROKER_AZURE_API_VERSIONS: ")
+
+
 def test_migrating_needs_the_database_alone(environment):
     environment(SEALING_KEYS=None, AZURE_AUTHENTICATION=None, BROKER_ID=None)
 
