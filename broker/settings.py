@@ -73,7 +73,8 @@ class DatabaseSettings(BaseSettings):
     )
 
     database_url: DatabaseUrl = Field(
-        description="The broker's database: `postgresql://user:password@host/name` or `sqlite:///file.db`."
+        description="The broker's database: `postgresql://user:password@host/name` (with "
+        "`?pgbouncer=true` behind a transaction-mode pooler) or `sqlite:///file.db`."
     )
 
     @classmethod

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-from sqlalchemy import CursorResult, Executable, QueuePool, literal_column, make_url, select
+from sqlalchemy import CursorResult, Executable, QueuePool, Select, literal_column, make_url, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -25,11 +25,8 @@ from broker.store.sealing import KeyRing
 from broker.store.tables import REVISIONS
 from broker.store.wakeups import Wakeups
 
-_NOW = {
-    "postgresql": select(literal_column("clock_timestamp()", UtcTime())),
-    # SQLite counts milliseconds; three zeros make it as long as every stored time.
-    "sqlite": select(literal_column("strftime('%Y-%m-%d %H:%M:%f000', 'now')", UtcTime())),
-}
+# SQLite counts milliseconds; three zeros make it as long as every stored time.
+_SQLITE_NOW = select(literal_column("strftime('%Y-%m-%d %H:%M:%f000', 'now')", UtcTime()))
 
 
 class Transaction:
@@ -89,6 +86,7 @@ class Database:
         writing: AsyncEngine,
         reading: AsyncEngine,
         wakeups: Wakeups,
+        beginning: Select[Any] = _SQLITE_NOW,
     ) -> None:
         self.sealing = sealing
         self.broker_id = broker_id
@@ -97,6 +95,7 @@ class Database:
         """Whether claims of a former process were looked for."""
         self._writing = writing
         self._reading = reading
+        self._beginning = beginning
         self._pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None
         self._lock: sqlite.FileLock | None = None
 
@@ -134,7 +133,12 @@ class Database:
             wakeups = Wakeups(conninfo=None if listening.pooled else listening.conninfo)
             writing = server.engine(pool_size)
             database = cls(
-                sealing=sealing, broker_id=broker_id, writing=writing, reading=writing, wakeups=wakeups
+                sealing=sealing,
+                broker_id=broker_id,
+                writing=writing,
+                reading=writing,
+                wakeups=wakeups,
+                beginning=server.beginning,
             )
             database._pool = server.reading_pool(reading_pool_size)
             await database._pool.open()
@@ -193,7 +197,7 @@ class Database:
         for stale in (True, False):
             connection = await engine.connect()
             try:
-                return connection, (await connection.execute(_NOW[engine.dialect.name])).scalar_one()
+                return connection, (await connection.execute(self._beginning)).scalar_one()
             except DBAPIError as fault:
                 await asyncio.shield(connection.close())
                 # The server was restarted while the connection was in the pool: nothing has begun yet.

@@ -8,13 +8,17 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Select, func, literal_column, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from broker.store.columns import UtcTime
+
 CONNECT_TIMEOUT_S = 5
-STATEMENT_TIMEOUT_MS = 15_000
-LOCK_TIMEOUT_MS = 10_000
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+_LIMITS_MS = {
+    "statement_timeout": 15_000,
+    "lock_timeout": 10_000,
+    "idle_in_transaction_session_timeout": 60_000,
+}
 POOL_TIMEOUT_S = 5.0
 READING_POOL_TIMEOUT_S = 2.0
 
@@ -24,7 +28,8 @@ class Server:
     What the broker's PostgreSQL is reached with.
 
     `pgbouncer=true` in the URL's query (taken out before the driver sees it) says that a transaction pooler
-    stands in between: no prepared statements then, no session settings, and no LISTEN through it.
+    stands in between: no prepared statements then, limits set by each transaction instead of by the session,
+    and no LISTEN through it.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,14 +54,18 @@ class Server:
             "application_name": "azure-service-broker",
         }
         if not self.pooled:
-            settings = {
-                "timezone": "UTC",
-                "statement_timeout": STATEMENT_TIMEOUT_MS,
-                "lock_timeout": LOCK_TIMEOUT_MS,
-                "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
-            }
+            settings = {"timezone": "UTC", **_LIMITS_MS}
             parameters["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
         return {name: value for name, value in parameters.items() if name not in self.url.query}
+
+    @property
+    def beginning(self) -> Select[Any]:
+        """The first statement of each transaction; its first column is the time."""
+        now = literal_column("clock_timestamp()", UtcTime())
+        if not self.pooled:
+            return select(now)
+        # The pooler knows no session to set them for; without them a statement could wait for ever.
+        return select(now, *(func.set_config(name, f"{limit}ms", True) for name, limit in _LIMITS_MS.items()))
 
     def engine(self, pool_size: int) -> AsyncEngine:
         """Return the engine of all transactions."""

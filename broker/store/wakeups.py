@@ -34,6 +34,7 @@ _RECONNECT_AFTER_AT_MOST_S = 10.0
 class Wakeups:
     """
     PostgreSQL: LISTEN on a connection of its own, NOTIFY inside the transaction. SQLite: events in the process.
+    Behind a transaction pooler without a way past it there are no notifications between processes.
 
     Losing any of them costs latency only: both waits look at the database themselves from time to time.
     """
@@ -54,7 +55,8 @@ class Wakeups:
             self._listener = asyncio.create_task(self._listen(self._conninfo), name="wake-ups")
         elif database.kind == "postgresql":
             log.warning(
-                "No wake-ups through a transaction pooler: name a direct listen URL, or work starts late."
+                "No wake-ups through a transaction pooler: this process looks for work once a second. "
+                "BROKER_LISTEN_DATABASE_URL, which leads past the pooler, spares that.",
             )
 
     async def stop(self) -> None:
@@ -67,8 +69,8 @@ class Wakeups:
     @property
     def fallback(self) -> timedelta:
         """How long a runner sleeps at most; spread, so that replicas do not all look at once."""
-        if self._database is not None and self._database.kind == "sqlite":
-            return timedelta(seconds=1)
+        if self._conninfo is None:
+            return timedelta(seconds=random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
         return timedelta(seconds=random.uniform(2.5, 5))  # noqa: S311 - spreads load, guards nothing
 
     async def work(self, timeout: timedelta, *, after: int) -> None:  # noqa: ASYNC109 - being late is no error
@@ -157,7 +159,9 @@ class Wakeups:
             except psycopg.Error as fault:
                 self.listening.clear()
                 log.warning(
-                    "The connection for wake-ups was lost; it is made again.", fault=type(fault).__name__
+                    "The connection for wake-ups was lost; it is made again.",
+                    fault=type(fault).__name__,
+                    reason=str(fault),
                 )
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RECONNECT_AFTER_AT_MOST_S)
