@@ -52,6 +52,7 @@ def _invalid(code: str, message: str, target: str | None = None) -> ArmError:
 
 class _PostgresKind(Kind):
     holds_family = True
+    begun: ClassVar[Mapping[str, int]] = {"create": 202, "update": 202, "delete": 202}
     working: ClassVar[Mapping[str, str]] = {
         "create": "Provisioning",
         "update": "Updating",

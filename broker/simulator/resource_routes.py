@@ -11,7 +11,7 @@ from broker.simulator.resource_ids import ResourceId
 from broker.simulator.resource_models import model_of
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
-from broker.simulator.state import State
+from broker.simulator.state import LongRunning, State
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourcegroups/{group}"
@@ -73,7 +73,8 @@ class ResourceRoutes:
             return self._list_at(asked, parts)
         identity = self._identity(asked, asked.names["rest"])
         model_of(identity.type, asked.api_version)
-        return Reply(200, self._resources.shown(self._resources.find(identity)))
+        found = self._resources.find(identity)
+        return Reply(204) if asked.method == "HEAD" else Reply(200, self._resources.shown(found))
 
     def _list_at(self, asked: Asked, parts: list[str]) -> Reply:
         group, namespace = asked.names["group"], parts[0]
@@ -96,15 +97,29 @@ class ResourceRoutes:
         resource, _, operation = self._resources.put(
             identity, asked.api_version, asked.body, fault=asked.fault, patch=patch
         )
-        return Reply(202, self._resources.shown(resource), self._work.follow(asked, resource.id, operation))
+        headers = await self._followed(asked, resource.id, operation)
+        status = self._resources.kind(identity).begun[operation.kind]
+        return Reply(status, self._resources.shown(resource), headers)
+
+    async def _followed(self, asked: Asked, identity: ResourceId, operation: LongRunning) -> dict[str, str]:
+        """Where to follow the work; nowhere when it is done before the answer."""
+        stuck = asked.fault is not None and asked.fault.kind == "stuck"
+        if stuck or operation.kind not in self._resources.kind(identity).at_once:
+            return self._work.follow(asked, identity, operation)
+        await operation.finished.wait()
+        if operation.error is not None:
+            raise operation.error
+        return {}
 
     async def delete(self, asked: Asked) -> Reply:
         identity = self._identity(asked, asked.names["rest"])
         model_of(identity.type, asked.api_version)
+        canonical = self._resources.canonical(identity)
         operation = self._resources.delete(identity, fault=asked.fault)
         if operation is None:
             return Reply(204)
-        return Reply(202, None, self._work.follow(asked, self._resources.canonical(identity), operation))
+        headers = await self._followed(asked, canonical, operation)
+        return Reply(202 if headers else self._resources.kind(identity).begun["delete"], None, headers)
 
     async def act(self, asked: Asked) -> Reply:
         path, _, action = asked.names["rest"].rpartition("/")

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
-from typing import Any
+from typing import Any, ClassVar
 
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.durations import Durations
@@ -47,6 +47,9 @@ class StorageAccounts(Kind):
     """An account; its keys stand in no body, only `listKeys` tells them."""
 
     type = ACCOUNTS
+    # The typed SDK takes these and no others.
+    begun: ClassVar[Mapping[str, int]] = {"create": 202, "update": 200, "delete": 200}
+    at_once = frozenset({"update", "delete"})
 
     def duration(self, what: str) -> timedelta:
         return self.durations.storage_account if what == "create" else super().duration(what)
@@ -169,6 +172,8 @@ class Containers(Kind):
     """A blob container; put again it stays as it is."""
 
     type = CONTAINERS
+    begun: ClassVar[Mapping[str, int]] = {"create": 201, "update": 200, "delete": 200}
+    at_once = frozenset({"create", "update", "delete"})
 
     def check_body(self, identity: ResourceId, body: Mapping[str, Any], existing: Resource | None) -> None:
         del existing
