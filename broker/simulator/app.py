@@ -172,8 +172,9 @@ class Simulator:
 
     def _authenticate(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._sign_in.knows(token.strip()):
-            return "simulator"
+        principal = self._sign_in.principal_of(token.strip()) if scheme.lower() == "bearer" else None
+        if principal is not None:
+            return principal
         code = "InvalidAuthenticationToken" if token else "AuthenticationFailed"
         message = "The access token is invalid." if token else "The 'Authorization' header is missing."
         raise ArmError(401, code, message, headers={"WWW-Authenticate": self._challenge(request)})

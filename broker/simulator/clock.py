@@ -47,7 +47,14 @@ class Clock:
         return datetime.now(UTC)
 
     def advance(self, by: timedelta) -> None:
-        """Jump forward by simulated time; whatever became due goes on at once."""
+        """
+        Jump forward by simulated time; whatever became due goes on at once.
+
+        Raises:
+            ValueError: It would be a jump back.
+        """
+        if by < timedelta(0):
+            raise ValueError("time cannot go back")
         self._before += by.total_seconds()
         self._wake()
 

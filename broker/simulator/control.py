@@ -156,13 +156,13 @@ class Control:
         return Reply(200, {"speed": self._clock.speed, "elapsed": self._clock.elapsed.total_seconds()})
 
     async def limits(self, asked: Asked) -> Reply:
-        """`{"writes": {"size": 5, "per_second": 1}}`: other rate limits, with full buckets."""
+        """`{"writes": {"size": 5, "per_second": 1, "together": 6}}`: other rate limits, with full buckets."""
         body = _object(asked.body)
         for kind, limit in body.items():
             if kind not in LIMITS or not isinstance(limit, dict):
                 raise _refused(f"kinds of calls are {', '.join(LIMITS)}")
             known: Kind = next(each for each in LIMITS if each == kind)
-            self._limits.set_limit(known, Limit(float(limit["size"]), float(limit["per_second"])))
+            self._limits.set_limit(known, _limit(limit))
         return Reply(200, body)
 
     async def permissions(self, asked: Asked) -> Reply:
@@ -199,6 +199,21 @@ class Control:
         history.set_pruning(group.name, on=bool(body.get("pruning", True)))
         history.fill(group, count)
         return Reply(200, {"group": group.name, "deployments": len(history.of_group(group.name))})
+
+
+def _limit(body: dict[str, Any]) -> Limit:
+    together = body.get("together")
+    try:
+        limit = Limit(
+            float(body["size"]), float(body["per_second"]), None if together is None else float(together)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(
+            "a limit has a size, calls per_second, and together if you like, as numbers"
+        ) from error
+    if limit.per_second <= 0:
+        raise _refused("per_second must be above 0")
+    return limit
 
 
 def _object(body: Any) -> dict[str, Any]:

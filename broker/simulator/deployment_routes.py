@@ -64,7 +64,12 @@ class DeploymentRoutes:
         return Reply(200, self._deployment(asked).as_json())
 
     async def delete(self, asked: Asked) -> Reply:
-        deployment = self._deployment(asked)
+        try:
+            deployment = self._deployment(asked)
+        except ArmError as error:
+            if error.code != "DeploymentNotFound":
+                raise
+            return Reply(204)
         self._deployments.forget(deployment.group.name, deployment.name)
         operation = self._state.begin("delete", deployment.id)
         operation.end()

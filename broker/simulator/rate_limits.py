@@ -10,13 +10,27 @@ from broker.simulator.clock import Clock
 
 Kind = Literal["reads", "writes", "deletes"]
 
+# All principals of a subscription together.
+GLOBAL_FACTOR = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many calls at once, and how many more each second."""
+    """
+    How many calls at once, and how many more each second, for one principal.
+
+    *together* is how many all principals may make at once; 15 times *size* unless it is given.
+    """
 
     size: float
     per_second: float
+    together: float | None = None
+
+    @property
+    def of_all(self) -> Limit:
+        """The limit for all principals together."""
+        size = self.size * GLOBAL_FACTOR if self.together is None else self.together
+        return Limit(size, self.per_second * GLOBAL_FACTOR)
 
 
 # Microsoft's documentation of Resource Manager's throttling, subscription scope, one region.
@@ -25,8 +39,6 @@ LIMITS: dict[Kind, Limit] = {
     "writes": Limit(200, 10),
     "deletes": Limit(200, 10),
 }
-# All principals of a subscription together.
-GLOBAL_FACTOR = 15
 
 
 def kind_of(method: str) -> Kind:
@@ -81,9 +93,7 @@ class RateLimits:
         kind = kind_of(method)
         limit = self._limits[kind]
         own = self._bucket(principal, kind, limit)
-        everyone = self._bucket(
-            "*", kind, Limit(limit.size * GLOBAL_FACTOR, limit.per_second * GLOBAL_FACTOR)
-        )
+        everyone = self._bucket("*", kind, limit.of_all)
         allowed = own.left >= 1 and everyone.left >= 1
         if allowed:
             own.left -= 1

@@ -70,11 +70,11 @@ class SignIn:
         self._issued: dict[str, float] = {}
         self.asked: deque[Asked] = deque(maxlen=KEPT)
 
-    def knows(self, token: str) -> bool:
-        """Tell whether a bearer token is good at this moment."""
+    def principal_of(self, token: str) -> str | None:
+        """Whose a bearer token is; None for one that is not good at this moment."""
         if hmac.compare_digest(token.encode(), self._token):
-            return True
-        return self._issued.get(token, 0.0) > time.monotonic()
+            return "simulator"
+        return self._state.client_id if self._issued.get(token, 0.0) > time.monotonic() else None
 
     async def answer(self, request: Request, own: str) -> Response | None:
         """Answer what needs no token; None for any other path. *own* is the origin that the client used."""
