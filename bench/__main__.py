@@ -20,8 +20,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.accepting import accepting
 from bench.cores import two_cores
 from bench.measures import Effort, Figure, catalog, first_request, polling, readiness, summary
+from bench.takeover import takeover
+from bench.waiting import waiting
 from bench.world import world
 
 STEADY = 5
@@ -37,8 +40,11 @@ async def _measured(effort: Effort) -> list[Figure]:
             orders, instance_id = await first_request(made, effort, _tell)
             figures = await catalog(made, effort, _tell)
             figures.append(await polling(made, instance_id, effort, _tell))
+            figures.append(await accepting(made, effort, _tell))
             figures += orders
             figures.append(await readiness(made, effort, Path(folder), _tell))
+            figures += await waiting(made, effort, _tell)
+            figures.append(await takeover(made, effort, _tell))
     return figures
 
 
@@ -75,13 +81,26 @@ def main() -> None:
         "--orders", type=int, default=200, help="orders whose first request is timed (default 200)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="see that it works: one round of half a second, 10 orders"
+        "--waiting", type=int, default=10_000, help="operations that wait at once (default 10000)"
+    )
+    parser.add_argument("--kills", type=int, default=5, help="processes killed at work (default 5)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="see that it works: one round of half a second, 10 orders, one kill",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     chosen = parser.parse_args()
-    effort = Effort(chosen.rounds, timedelta(seconds=chosen.seconds), chosen.orders)
+    effort = Effort(
+        chosen.rounds,
+        timedelta(seconds=chosen.seconds),
+        chosen.orders,
+        chosen.waiting,
+        timedelta(seconds=20),
+        chosen.kills,
+    )
     if chosen.quick:
-        effort = Effort(1, timedelta(seconds=0.5), 10)
+        effort = Effort(1, timedelta(seconds=0.5), 10, 100, timedelta(seconds=1), 1)
     if not two_cores().apart:
         _tell("This machine gives one core only: client and server share it, and rates are too low.")
     figures = asyncio.run(_measured(effort))

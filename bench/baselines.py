@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import socket
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg_pool
 import uvicorn
@@ -27,8 +29,32 @@ SELECT = (
 )
 
 
+class Statements:
+    """What the broker said to its database for one order, to be said again for others in one transaction."""
+
+    def __init__(self, said: list[tuple[str, Any]], instance_id: str) -> None:
+        self._said = said
+        self._instance_id = instance_id
+
+    async def say(self, connection: Any, instance_id: str) -> UUID:
+        """Say them for another instance: its id and each key that was drawn are new, all other values the same."""
+        drawn: dict[UUID, UUID] = {}
+        operation = uuid4()
+
+        def renewed(value: Any) -> Any:
+            if isinstance(value, UUID):
+                return drawn.setdefault(value, uuid4())
+            return value.replace(self._instance_id, instance_id) if isinstance(value, str) else value
+
+        async with connection.transaction(), connection.cursor() as cursor:
+            for statement, values in self._said:
+                fresh = {name: renewed(value) for name, value in values.items()} if values else None
+                await cursor.execute(statement, fresh)
+        return operation
+
+
 class Bare:
-    """Two paths: bytes known from the start, and one SELECT."""
+    """Three paths: bytes known from the start, one SELECT, and one order's statements."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         platform = plan["platform"]
@@ -46,9 +72,14 @@ class Bare:
         self._short = [
             (name, value) for name, value in self._headers if name not in {b"content-length", b"content-type"}
         ]
+        self._statements: Statements | None = None
+        if "statements_file" in plan:
+            # Written a moment ago by the same user's own process, in its own folder.
+            said = pickle.loads(Path(plan["statements_file"]).read_bytes())
+            self._statements = Statements(said, plan["recorded_id"])
         self.pool: psycopg_pool.AsyncConnectionPool[Any] | None = None
 
-    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         head = dict(scope["headers"])
         if self._authentication.platform(head.get(b"authorization")) is None:
             await _send(send, 401, [(b"content-length", b"0")], b"")
@@ -57,8 +88,29 @@ class Bare:
                 await _send(send, 304, self._short, b"")
             else:
                 await _send(send, 200, self._headers, self._body)
+        elif scope["method"] == "PUT":
+            await self._accept(scope["path"].split("/")[3], receive, send)
         else:
             await self._poll(scope["path"].split("/")[3], send)
+
+    async def _accept(self, instance_id: str, receive: Any, send: Any) -> None:
+        assert self.pool is not None
+        assert self._statements is not None
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        json.loads(body)
+        async with self.pool.connection() as connection:
+            operation = await self._statements.say(connection, instance_id)
+        answer = json.dumps({"operation": str(operation)}, separators=(",", ":")).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(answer)).encode()),
+        ]
+        await _send(send, 202, headers, answer)
 
     async def _poll(self, instance_id: str, send: Any) -> None:
         assert self.pool is not None

@@ -9,26 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+FRESH_ID = "00000000-0000-0000-0000-000000000000"
+"""Stands for an id of its own in each request."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """One request, sent again and again, and the status that each answer must have."""
+    """
+    One request, sent again and again, and the status that each answer must have.
+
+    Where its URL holds `FRESH_ID`, each sending asks for something new.
+    """
 
     url: str
     headers: dict[str, str]
     status: int = 200
+    method: str = "GET"
+    body: bytes = b""
 
     @property
     def text(self) -> bytes:
         where = urlsplit(self.url)
         target = where.path + (f"?{where.query}" if where.query else "")
-        lines = [f"GET {target} HTTP/1.1", f"Host: {where.netloc}"]
+        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {where.netloc}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+        if self.body:
+            lines.append(f"Content-Length: {len(self.body)}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode() + self.body
 
 
 class WrongAnswer(Exception):
@@ -38,6 +50,7 @@ class WrongAnswer(Exception):
 class _Connection(asyncio.Protocol):
     def __init__(self, text: bytes, length: int) -> None:
         self._text = text
+        self._fresh = FRESH_ID.encode() in text
         self._length = length
         self._missing = length
         self._transport: asyncio.Transport | None = None
@@ -47,7 +60,12 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(self._text)
+        transport.write(self._next())
+
+    def _next(self) -> bytes:
+        return (
+            self._text.replace(FRESH_ID.encode(), str(uuid.uuid4()).encode()) if self._fresh else self._text
+        )
 
     def data_received(self, data: bytes) -> None:
         self._missing -= len(data)
@@ -59,7 +77,7 @@ class _Connection(asyncio.Protocol):
             return
         self._missing = self._length
         self.answers += 1
-        self._transport.write(self._text)
+        self._transport.write(self._next())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.lost or exc is not None
@@ -96,7 +114,7 @@ async def requests_per_second(request: Request, *, connections: int, lasting: ti
 
 async def _length_of_one(request: Request, host: str, port: int) -> int:
     reader, writer = await asyncio.open_connection(host, port)
-    writer.write(request.text)
+    writer.write(request.text.replace(FRESH_ID.encode(), str(uuid.uuid4()).encode()))
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     if status != request.status:

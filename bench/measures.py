@@ -56,6 +56,11 @@ class Effort:
     rounds: int
     lasting: timedelta
     orders: int
+    waiting: int
+    """How many operations wait at once."""
+    settling: timedelta
+    """How long a process runs before its cost is measured: what its start costs is another figure."""
+    kills: int
     connections: int = 16
 
 

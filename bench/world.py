@@ -14,13 +14,15 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import psycopg
+import psycopg.sql
 
 from bench.cores import Cores, stay_on
 from broker.demo.azure import simulated_azure
@@ -34,6 +36,8 @@ from broker.store.migrations import upgrade
 READY_WITHIN = timedelta(seconds=60)
 READING_POOL = 4
 """Connections of the broker's reading pool; the bare server gets as many."""
+WRITING_POOL = 10
+"""Connections of the broker's writing pool; the bare server gets as many."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class World:
     broker: str
     bare: str
     environment: dict[str, str]
+    stack: AsyncExitStack
+    """Ends with the world; what is started later joins it."""
 
     @property
     def authorization(self) -> str:
@@ -91,10 +97,19 @@ async def world(cores: Cores) -> AsyncIterator[World]:
         )
         where = await broker.start(within=READY_WITHIN)
         stack.push_async_callback(broker.stop)
-        made = World(workplace, database_url, where["url"], "", environment)
-        bare = await _bare(stack, folder, made)
+        made = World(workplace, database_url, where["url"], "", environment, stack)
+        bare = await bare_server(stack, folder, await _read_plan(folder, made))
         stay_on(cores.client)
-        yield World(workplace, database_url, where["url"], bare, environment)
+        yield replace(made, bare=bare)
+
+
+async def another_database(made: World, name: str) -> str:
+    """Make a database of the newest schema beside the broker's own; return its URL."""
+    async with await psycopg.AsyncConnection.connect(made.database_url, autocommit=True) as connection:
+        await connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+    url = f"{made.database_url.rpartition('/')[0]}/{name}"
+    await asyncio.to_thread(upgrade, url)
+    return url
 
 
 async def _postgres(stack: AsyncExitStack, folder: Path) -> str:
@@ -107,18 +122,14 @@ async def _postgres(stack: AsyncExitStack, folder: Path) -> str:
     return f"postgresql://{SUPERUSER}:{quote(password, safe='')}@127.0.0.1:{cluster.port}/postgres"
 
 
-async def _bare(stack: AsyncExitStack, folder: Path, made: World) -> str:
-    """Give the bare server the very bytes and headers that the broker answers with."""
+async def _read_plan(folder: Path, made: World) -> dict[str, Any]:
+    """Plan a bare server that gives the very bytes and headers that the broker answers with."""
     async with made.client() as client:
         catalog = await client.get("/v2/catalog")
     catalog.raise_for_status()
     (folder / "catalog.json").write_bytes(catalog.content)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     own = {"date", "server"}
-    plan: dict[str, Any] = {
-        "port": port,
+    return {
         "platform": {"name": PLATFORM, "passwords": [made.workplace.password]},
         "body_file": str(folder / "catalog.json"),
         "etag": catalog.headers["etag"],
@@ -126,8 +137,15 @@ async def _bare(stack: AsyncExitStack, folder: Path, made: World) -> str:
         "database_url": made.database_url,
         "pool": READING_POOL,
     }
-    plan_file = folder / "bare.json"
-    plan_file.write_text(json.dumps(plan), encoding="utf-8")
+
+
+async def bare_server(stack: AsyncExitStack, folder: Path, plan: dict[str, Any]) -> str:
+    """Start a bare server that goes by *plan*, end it with *stack*, and return its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    plan_file = folder / f"bare-{port}.json"
+    plan_file.write_text(json.dumps({**plan, "port": port}), encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.baselines", str(plan_file), start_new_session=True
     )

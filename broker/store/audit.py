@@ -26,12 +26,13 @@ async def add(
         reason: What an operator gave as the reason.
     """
     await tx.execute(
-        audit.insert().values(
-            at=tx.now,
-            actor=actor,
-            originating_identity=originating_identity,
-            action=action,
-            object=object,
-            reason=reason,
-        )
+        audit.insert(),
+        {
+            "at": tx.now,
+            "actor": actor,
+            "originating_identity": originating_identity,
+            "action": action,
+            "object": object,
+            "reason": reason,
+        },
     )

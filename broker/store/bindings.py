@@ -60,7 +60,7 @@ async def add(tx: Transaction, binding: ServiceBinding) -> None:
     Raises:
         Duplicate: Its id is taken on this instance; decide again in a new transaction.
     """
-    await tx.execute(table.insert().values(_columns(binding, tx.sealing)))
+    await tx.execute(table.insert(), _columns(binding, tx.sealing))
 
 
 async def save(tx: Transaction, binding: ServiceBinding) -> None:

@@ -63,7 +63,7 @@ async def add(tx: Transaction, instance: ServiceInstance) -> None:
     Raises:
         Duplicate: Its id, or its alias in this scope, is taken; decide again in a new transaction.
     """
-    await tx.execute(table.insert().values(_columns(instance, tx.sealing)))
+    await tx.execute(table.insert(), _columns(instance, tx.sealing))
 
 
 async def save(tx: Transaction, instance: ServiceInstance) -> None:

@@ -27,40 +27,41 @@ async def add(tx: Transaction, operation: Operation) -> None:
         Duplicate: One is in progress already on this instance or binding; decide again in a new transaction.
     """
     await tx.execute(
-        table.insert().values(
-            id=operation.id,
-            kind=operation.kind.value,
-            provisioner=operation.provisioner,
-            handler_version=operation.handler_version,
-            platform=operation.platform,
-            instance_id=operation.instance_id,
-            binding_id=operation.binding_id,
-            instance_key=operation.instance_key,
-            binding_key=operation.binding_key,
-            service_plan_id=operation.inputs.get("plan_id"),
-            status=operation.status.value,
-            stage=operation.stage.value,
-            phase=operation.phase,
-            description=operation.description,
-            inputs=dict(operation.inputs),
-            state=dict(operation.state),
-            failure=operation.failure,
-            again=operation.again,
-            cancel_requested_at=operation.cancel_requested_at,
-            subscription=operation.subscription,
-            request_identity=operation.request_identity,
-            instance_usable=operation.instance_usable,
-            update_repeatable=operation.update_repeatable,
-            due_at=operation.due_at,
-            deadline_at=operation.deadline_at,
-            fence=operation.fence,
-            owner=operation.owner,
-            claims=operation.claims,
-            errors=operation.errors,
-            last_error=operation.last_error,
-            created_at=operation.created_at,
-            finished_at=operation.finished_at,
-        )
+        table.insert(),
+        {
+            "id": operation.id,
+            "kind": operation.kind.value,
+            "provisioner": operation.provisioner,
+            "handler_version": operation.handler_version,
+            "platform": operation.platform,
+            "instance_id": operation.instance_id,
+            "binding_id": operation.binding_id,
+            "instance_key": operation.instance_key,
+            "binding_key": operation.binding_key,
+            "service_plan_id": operation.inputs.get("plan_id"),
+            "status": operation.status.value,
+            "stage": operation.stage.value,
+            "phase": operation.phase,
+            "description": operation.description,
+            "inputs": dict(operation.inputs),
+            "state": dict(operation.state),
+            "failure": operation.failure,
+            "again": operation.again,
+            "cancel_requested_at": operation.cancel_requested_at,
+            "subscription": operation.subscription,
+            "request_identity": operation.request_identity,
+            "instance_usable": operation.instance_usable,
+            "update_repeatable": operation.update_repeatable,
+            "due_at": operation.due_at,
+            "deadline_at": operation.deadline_at,
+            "fence": operation.fence,
+            "owner": operation.owner,
+            "claims": operation.claims,
+            "errors": operation.errors,
+            "last_error": operation.last_error,
+            "created_at": operation.created_at,
+            "finished_at": operation.finished_at,
+        },
     )
     tx.wake()
 
@@ -180,9 +181,8 @@ async def save_request(tx: Transaction, operation: Operation) -> None:
 async def note(tx: Transaction, operation_id: UUID, what: str, detail: str, owner: str | None = None) -> None:
     """Write down an event for the operator; never a secret."""
     await tx.execute(
-        operation_events.insert().values(
-            operation_id=operation_id, at=tx.now, what=what, detail=detail[:2000], owner=owner
-        )
+        operation_events.insert(),
+        {"operation_id": operation_id, "at": tx.now, "what": what, "detail": detail[:2000], "owner": owner},
     )
 
 
