@@ -100,7 +100,8 @@ class NotAuthenticated(BrokerError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The request carries no valid credentials of a platform registered with this broker."
+            "The request carries no valid credentials of a platform registered with this broker: send its name and "
+            "password, or its bearer token."
         )
 
 
@@ -287,7 +288,7 @@ class Unforeseen(BrokerError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The broker met an unforeseen fault; its log says more. Nothing is known to have changed."
+            "The broker met an unforeseen fault; an operator finds it in the log. Nothing is known to have changed."
         )
 
 

@@ -224,7 +224,7 @@ def _maintenance_version(body: JsonObject) -> str | None:
 def _text(fields: Mapping[str, Any], name: str, *, shown: str = "") -> str:
     shown = shown or name
     if name not in fields:
-        raise MalformedRequest(f"{shown} is missing.")
+        raise MalformedRequest(f"{shown} is missing in the request.")
     value = fields[name]
     if not isinstance(value, str) or _BLANK.fullmatch(value):
         raise MalformedRequest(f"{shown} must be a string that is not empty.")

@@ -80,7 +80,9 @@ def check_bind(instance: ServiceInstance, plan: ServicePlan, request: BindReques
     if applied is not None and request.service_plan_id not in {None, applied.service_plan_id}:
         raise MalformedRequest("plan_id is not the one of the service instance.")
     if not plan.bindable:
-        raise NotBindable(f"The service plan {shown(plan.name)} gives no bindings.")
+        raise NotBindable(
+            f"The service plan {shown(plan.name)} gives no bindings: its instances are used without credentials."
+        )
     plan.bind_parameters.check(request.parameters or {})
 
 

@@ -57,7 +57,7 @@ class ParameterSchema:
             )
         except (OverflowError, RecursionError):
             raise InvalidParameters(
-                "The parameters hold a number or a nesting that is too large to check."
+                "The parameters hold a number or a nesting that is too large to check; send smaller ones."
             ) from None
         if not faults:
             return

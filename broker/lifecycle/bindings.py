@@ -248,7 +248,12 @@ class Bindings:
                 return _Started(decision.operation, joined=True, may_be_late=may_be_late)
             due_at = tx.now
             if decision.running is not None:
-                due_at = await end(tx, decision.running, "Superseded by the deletion of the binding.")
+                due_at = await end(
+                    tx,
+                    decision.running,
+                    f"It was ended since the service binding {shown(binding.binding_id)} was asked to be deleted. "
+                    "Bind again if it is still wanted.",
+                )
             binding = replace(binding, state=BindingState.UNBINDING)
             await bindings.save(tx, binding)
             plan = _plan_of(catalog, instance, binding.service_plan_id)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from broker.domain import descriptions
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, CreateAgain, Join
 from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
@@ -233,7 +234,12 @@ class Instances:
                 raise HasChildren(instance.instance_id, [child.instance_id for child in children])
             due_at = tx.now
             if decision.running is not None:
-                due_at = await end(tx, decision.running, "Superseded by the deprovision of the instance.")
+                due_at = await end(
+                    tx,
+                    decision.running,
+                    f"It was ended since the service instance {shown(instance.instance_id)} was asked to be deleted. "
+                    "Order it again if it is still wanted.",
+                )
             plan = _living_plan(catalog, instance)
             instance = replace(instance, state=InstanceState.DELETING)
             await instances.save(tx, instance)
@@ -377,7 +383,7 @@ def inputs(
 
 async def end(tx: Transaction, running: Operation, description: str) -> datetime:
     """End *running* for a deletion, and return when that may start: not before a step in flight has ended."""
-    old = await operations.supersede(tx, running, description)
+    old = await operations.supersede(tx, running, descriptions.failure(description, running.id))
     return max(tx.now, old.due_at) if old.owner else tx.now
 
 

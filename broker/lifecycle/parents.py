@@ -35,10 +35,12 @@ async def lock(tx: Transaction, request: ProvisionRequest, plan: ServicePlan) ->
     if parent is None or parent.service_offering_id != plan.parent:
         raise ParentUnknown(
             f"parentAlias {shown(named)} names no service instance of the service offering {shown(plan.parent)} "
-            "in the same namespace or space."
+            "in the same namespace or space. Order that first, or name another."
         )
     if parent.state is InstanceState.DELETING:
         raise ConcurrencyError(f"The parent {shown(named)}", str(OperationKind.DEPROVISION))
     if parent.state in {InstanceState.CREATE_FAILED, InstanceState.DELETE_FAILED}:
-        raise ParentUnknown(f"The parent {shown(named)} cannot have children: its state is '{parent.state}'.")
+        raise ParentUnknown(
+            f"The parent {shown(named)} cannot have children: its state is '{parent.state}'. Name another."
+        )
     return parent

@@ -155,6 +155,7 @@ class Runner:
                     lease=self._options.lease,
                     at_most=free,
                     known=self._known,
+                    others_after=self._options.undo_grace + self._options.lease * 2,
                 )
             except StoreUnavailable:
                 faults += 1
@@ -230,6 +231,8 @@ class Runner:
 
     async def _step(self, one: _InFlight) -> Claim | None:
         claim = one.claim
+        if not self._carries_on(claim):
+            return await self._save(one, claim, None)
         trouble = stages.before_step(claim, undo_grace=self._options.undo_grace)
         if trouble is not None:
             return await self._save(one, claim, trouble)
@@ -265,7 +268,10 @@ class Runner:
         except TimeoutError:
             seconds = round(self._options.step_limit.total_seconds())
             step = Trouble(
-                f"A step did not end within {seconds} seconds", retryable=True, at_most=UNFORESEEN_AT_MOST
+                f"{stages.subject(claim.operation)}: a step did not end within {seconds} seconds. An operator finds "
+                f"more in the log under operation {claim.operation.id}.",
+                retryable=True,
+                at_most=UNFORESEEN_AT_MOST,
             )
         except Exception:
             log.exception(
@@ -279,8 +285,8 @@ class Runner:
                 request_identity=claim.operation.request_identity,
             )
             step = Trouble(
-                f"Something unforeseen went wrong in the broker; its log tells more under operation "
-                f"{claim.operation.id}.",
+                f"{stages.subject(claim.operation)}: something unforeseen went wrong in the broker. An operator finds "
+                f"more in the log under operation {claim.operation.id}.",
                 retryable=True,
                 at_most=UNFORESEEN_AT_MOST,
             )
@@ -306,7 +312,9 @@ class Runner:
         async with self._database.transaction() as tx:
             with_instance = step is None or stages.touches_instance(claim, step)
             held = await operations_queue.hold(tx, claim, with_instance=with_instance)
-            if step is None:
+            if step is None and not self._carries_on(held):
+                changes = stages.unknown_provisioner(held)
+            elif step is None:
                 changes = await waiting.look(tx, held)
             else:
                 changes = stages.advance(
@@ -332,6 +340,11 @@ class Runner:
         elif not changes.operation.finished:
             self._mind(changes.delay)
         return after
+
+    def _carries_on(self, claim: Claim) -> bool:
+        """Whether this process knows the operation's provisioner in its version."""
+        operation = claim.operation
+        return self._known.get(operation.provisioner, -1) >= operation.handler_version
 
     def _mind(self, delay: timedelta) -> None:
         """Wake the dispatcher early when something was put off to before it would look again."""

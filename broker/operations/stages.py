@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from broker.domain import descriptions
 from broker.domain.bindings import BindingState, ServiceBinding
 from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.operations.retrying import CLAIMS_AT_MOST, Trouble, back_off
 from broker.provisioners.base import Next, Outcome
+from broker.provisioners.records import shown
 from broker.store.budgets import CallCost
 from broker.store.operations_queue import FIRST_COST, Changes, Claim
 
-_CANCELLED = "Cancelled before it had ended."
+_CANCELLED = "it was cancelled before it had ended. Order it again if it is still wanted."
+_TRY_AGAIN = {
+    OperationKind.PROVISION: "Order it again; if that takes as long, an operator has to look into it.",
+    OperationKind.UPDATE: "Ask for the change again; if that takes as long, an operator has to look into it.",
+    OperationKind.DEPROVISION: "Delete it again to go on where it stopped.",
+    OperationKind.BIND: "Bind again under another id.",
+    OperationKind.UNBIND: "Delete it again to go on where it stopped.",
+}
 _DONE = {
     OperationKind.PROVISION: "The service instance is ready.",
     OperationKind.UPDATE: "The service instance was updated.",
@@ -37,18 +46,36 @@ def before_step(claim: Claim, *, undo_grace: timedelta) -> Trouble | None:
         took = operation.deadline_at - operation.created_at
         cause = f" Last error: {operation.last_error}" if operation.last_error else ""
         return Trouble(
-            f"It did not end within {_minutes(took)}; it was at: {claim.step or 'waiting'}.{cause}",
+            f"{subject(operation)}: it did not end within {_minutes(took)}; it was at: {claim.step or 'waiting'}."
+            f"{cause} {_TRY_AGAIN[operation.kind]}",
             retryable=False,
         )
     if operation.claims > CLAIMS_AT_MOST:
         return Trouble(
-            f"The broker stopped {CLAIMS_AT_MOST} times while it worked on this; an operator finds it in the log "
-            f"under operation {operation.id}.",
+            f"{subject(operation)}: the broker stopped {CLAIMS_AT_MOST} times while it worked on this; an operator "
+            f"finds it in the log under operation {operation.id}.",
             retryable=False,
         )
     if _is_cancelled(operation):
-        return Trouble(_CANCELLED, retryable=False)
+        return Trouble(_cancelled(operation), retryable=False)
     return None
+
+
+def unknown_provisioner(claim: Claim) -> Changes:
+    """Return the end of an operation that no runner knows how to carry on, long after its time was over."""
+    operation = claim.operation
+    return failed(
+        claim,
+        f"{subject(operation)}: no runner of the broker knows the provisioner '{operation.provisioner}' in version "
+        f"{operation.handler_version}. An operator has to start a release that does; then delete it.",
+    )
+
+
+def subject(operation: Operation) -> str:
+    """Name what an operation is about, for people."""
+    if operation.binding_id is not None:
+        return f"Service binding '{operation.binding_id}'"
+    return f"Service instance '{operation.instance_id}'"
 
 
 def needs_no_waiting(claim: Claim) -> bool:
@@ -68,9 +95,13 @@ def advance(claim: Claim, step: Next | Trouble, *, undo_grace: timedelta, spread
     if step.outcome is Outcome.GO_ON:
         return noted.on(_going_on(claim, step, undo_grace=undo_grace))
     if step.outcome is Outcome.FAILED:
-        return noted.on(_stage_failed(claim, step.description or "It failed.", step))
+        said = step.description or (
+            f"{subject(claim.operation)}: it failed at {claim.step or 'its first step'} without a reason; an operator "
+            f"finds more in the log under operation {claim.operation.id}."
+        )
+        return noted.on(_stage_failed(claim, said, step))
     if _is_cancelled(claim.operation):
-        return noted.on(_stage_failed(claim, _CANCELLED, step))
+        return noted.on(_stage_failed(claim, _cancelled(claim.operation), step))
     return noted.on(_stage_done(claim, step))
 
 
@@ -157,9 +188,9 @@ def _stage_done(claim: Claim, step: Next) -> Changes:
         case OperationKind.PROVISION, Stage.UNDOING:
             if operation.again:
                 return next_generation(claim, event="started afresh")
-            return replace(failed(claim, operation.failure or _CANCELLED), all_gone=True)
+            return replace(failed(claim, operation.failure or _cancelled(operation)), all_gone=True)
         case OperationKind.BIND, Stage.UNDOING:
-            ended = failed(claim, operation.failure or _CANCELLED)
+            ended = failed(claim, operation.failure or _cancelled(operation))
             return replace(ended, all_gone=True, removed="The binding failed and was undone.")
         case OperationKind.PROVISION, _:
             ready = replace(instance, state=InstanceState.READY, applied=instance.asked, asked=None)
@@ -190,8 +221,8 @@ def _stage_failed(claim: Claim, reason: str, step: Next | None = None) -> Change
             phase="",
             state={},
             errors=0,
-            failure=reason,
-            description=f"Failed: {reason} Removing what was made.",
+            failure=descriptions.failure(reason, operation.id),
+            description=descriptions.one_line(f"Failed: {reason} Removing what was made."),
         )
         changed_instance = claim.instance if operation.binding_key is None else None
         return Changes(
@@ -202,7 +233,8 @@ def _stage_failed(claim: Claim, reason: str, step: Next | None = None) -> Change
             events=(("undoing", reason),),
         )
     if operation.stage in {Stage.UNDOING, Stage.CLEARING}:
-        first = f"{operation.failure} " if operation.failure else ""
+        first = f"{descriptions.one_line(operation.failure, at_most=400)} " if operation.failure else ""
+        reason = descriptions.one_line(reason, at_most=300)
         reason = f"{first}The clean-up did not end: {reason}{_left(claim.resources)} Delete it to go on cleaning up."
     return failed(claim, reason, step)
 
@@ -217,7 +249,7 @@ def _going_on(claim: Claim, step: Next, *, undo_grace: timedelta) -> Changes:
     operation = replace(
         claim.operation,
         phase=step.phase,
-        description=_after_failure(claim.operation, _described(words, since)),
+        description=descriptions.one_line(_after_failure(claim.operation, _described(words, since))),
         errors=0 if step.progress else claim.operation.errors,
     )
     # Whoever asked for an end of this is not to wait for the timer.
@@ -247,7 +279,7 @@ def _after_trouble(claim: Claim, trouble: Trouble, *, undo_grace: timedelta, spr
     what = claim.step or "Started"
     said = f"{what}: {trouble.description.rstrip('. ')}; trying again at {_clock(claim.now + delay)}."
     return Changes(
-        replace(operation, description=_after_failure(operation, said)),
+        replace(operation, description=descriptions.one_line(_after_failure(operation, said))),
         delay=delay,
         release=True,
         step=claim.step,
@@ -309,6 +341,8 @@ def _ended(
     instance: ServiceInstance | None = None,
     binding: ServiceBinding | None = None,
 ) -> Changes:
+    if status is OperationStatus.FAILED:
+        description = descriptions.failure(description, operation.id)
     return Changes(
         replace(operation, status=status, description=description),
         # An operation on a binding leaves the instance alone.
@@ -319,6 +353,10 @@ def _ended(
         cost=CallCost(),
         events=((status.value, description),),
     )
+
+
+def _cancelled(operation: Operation) -> str:
+    return f"{subject(operation)}: {_CANCELLED}"
 
 
 def _is_cancelled(operation: Operation) -> bool:
@@ -347,11 +385,11 @@ def _after_failure(operation: Operation, said: str) -> str:
 
 
 def _left(resources: Sequence[ExternalResource]) -> str:
-    living = [one.resource_id for one in resources if one.gone_at is None and one.made_by_us]
+    living = [shown(one.resource_id) for one in resources if one.gone_at is None and one.made_by_us]
     if not living:
         return ""
-    more = f" and {len(living) - 5} more" if len(living) > 5 else ""
-    return f" Still there: {', '.join(living[:5])}{more}."
+    more = f" and {len(living) - 3} more" if len(living) > 3 else ""
+    return f" Still there: {', '.join(living[:3])}{more}."
 
 
 def _described(words: str, since: datetime) -> str:

@@ -44,18 +44,27 @@ async def _provision(tx: Transaction, claim: Claim) -> Changes:
     instance, parent = claim.instance, claim.parent
     if instance.parent_key is not None:
         if parent is None:
-            return stages.failed(claim, "The parent service instance is gone.")
+            return stages.failed(
+                claim,
+                f"{stages.subject(claim.operation)}: its parent service instance is gone. Delete it, and order it "
+                "again on another parent.",
+            )
         name = parent.alias or parent.instance_id
         if parent.state is InstanceState.CREATING:
             begun = f"creating since {parent.created_at:%H:%M:%S} UTC"
             return stages.waiting(claim, f"Waiting for parent '{name}', {begun}", LOOK_AGAIN)
         if parent.state is not InstanceState.READY:
             return stages.failed(
-                claim, f"The parent '{name}' cannot carry this: its state is '{parent.state.value}'."
+                claim,
+                f"The parent '{name}' cannot carry this: its state is '{parent.state.value}'. Delete it, and order "
+                "it again on another parent.",
             )
         running = await operations.running_on_instance(tx, parent.key)
         if running is not None and running.kind is OperationKind.DEPROVISION:
-            return stages.failed(claim, f"The parent '{name}' is being deleted.")
+            return stages.failed(
+                claim,
+                f"The parent '{name}' is being deleted. Delete it, and order it again on another parent.",
+            )
     if any(resource.gone_at is None and resource.made_by_us for resource in claim.resources):
         return stages.clearing(claim)
     if claim.resources:
@@ -80,7 +89,9 @@ async def _deprovision(tx: Transaction, claim: Claim) -> Changes:
         ended = await operations.get(tx, UUID(hex=former)) if former else None
         if ended is not None and ended.status is OperationStatus.FAILED:
             return stages.failed(
-                claim, f"Binding '{binding.binding_id}' could not be removed: {ended.description}"
+                claim,
+                f"Binding '{binding.binding_id}' could not be removed: {ended.description} Delete the service "
+                "instance again to go on.",
             )
         ordered[binding.key.hex] = (await _unbind(tx, claim, binding)).hex
     if not living and not running:

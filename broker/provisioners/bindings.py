@@ -256,7 +256,10 @@ def _login(work: Work, secret: dict[str, Any]) -> JsonObject:
     record = work.instance.record
     database = record.get("database")
     if not database:
-        raise Impossible("This service instance has no database yet.")
+        raise Impossible(
+            f"The service instance '{work.instance.instance_id}' has no database yet. Wait until it is ready, "
+            "then bind again."
+        )
     secret.setdefault("username", secrets.generated_username(LOGIN_PREFIX, _binding(work).key.hex))
     secret.setdefault("password", secrets.generated_password())
     server = record["above"] if database["server"] == "parent" else record["main"]

@@ -185,7 +185,8 @@ class Creation:
         )
         if there is not None and not naming.is_ours(there.get("tags"), tags):
             raise Impossible(
-                f"The resource group '{place.group}' belongs to somebody else. It was left as it is."
+                f"The resource group '{place.group}' belongs to somebody else. It was left as it is. "
+                "Order again under another id."
             )
 
     async def _refuse_foreign_parent(self, work: Work) -> None:
@@ -197,7 +198,10 @@ class Creation:
             self._arm.get_resource(above["id"], above["api_version"], client_request_id=request_id(work))
         )
         if there is None:
-            raise Impossible(f"{records.shown(above['id'])} of the parent is no longer there in Azure.")
+            raise Impossible(
+                f"{records.shown(above['id'])} of the parent is no longer there in Azure. Delete the "
+                "parent, and order it and this again."
+            )
         if not naming.is_ours(there.get("tags"), above["tags"]):
             raise Impossible(
                 f"{records.shown(above['id'])} does not carry the parent's tags any more, so it may be somebody "

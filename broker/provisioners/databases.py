@@ -61,7 +61,8 @@ def server_of(
         )
     if "administrator_password" not in secrets:
         raise Impossible(
-            f"The administrator of the database server {database['host']} is not known any more."
+            f"The administrator of the database server {database['host']} is not known any more. "
+            "An operator has to look at the service instance that made it."
         )
     return Server(
         host=database["host"],

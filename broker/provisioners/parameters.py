@@ -84,17 +84,21 @@ def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[d
         if _address(rule, "startIPAddress") > _address(rule, "endIPAddress"):
             raise Contradiction(
                 f"firewallRules: the rule '{rule['name']}' ends before it begins: {rule['startIPAddress']} to "
-                f"{rule['endIPAddress']}."
+                f"{rule['endIPAddress']}. Give the lower address first."
             )
         if name.startswith(RESERVED):
-            raise Contradiction(f"firewallRules: names such as '{rule['name']}' are the broker's own.")
+            raise Contradiction(
+                f"firewallRules: names such as '{rule['name']}' are the broker's own; choose another."
+            )
         if rule["endIPAddress"] == "0.0.0.0":  # noqa: S104 - an address range, nothing listens
             raise Contradiction(
                 f"firewallRules: the rule '{rule['name']}' is 0.0.0.0 only, which stands for all of Azure. "
                 "Set allowAzureServices if that is wanted."
             )
         if names.count(name) > 1:
-            raise Contradiction(f"firewallRules: there are two rules with the name '{rule['name']}'.")
+            raise Contradiction(
+                f"firewallRules: there are two rules with the name '{rule['name']}'; rename one."
+            )
     if given.get("allowAzureServices"):
         rules.append(_rule(AZURE_RULE, "0.0.0.0"))  # noqa: S104 - likewise
     rules += [_rule(f"{BROKER_RULE}-{n}", str(address)) for n, address in enumerate(egress_addresses)]

@@ -49,7 +49,10 @@ def place_for(
     if said["group"] == "parent":
         record = parent.record if parent else {}
         if not record.get("group"):
-            raise Impossible("The parent of this service instance has nothing in Azure.")
+            raise Impossible(
+                f"The parent of the service instance '{instance.instance_id}' has nothing in Azure. Order the "
+                "parent again."
+            )
         return Place(record["subscription"], record["group"], record["location"])
     if said["group"] == "own":
         name = external_name(

@@ -106,7 +106,9 @@ async def _container(arm: Arm, options: ProvisionerOptions, work: Work, made: Js
     )
     found = pick(key["pick"], {"answer": answer})
     if not isinstance(found, str):
-        raise Impossible(f"Azure gave no key for the storage account '{made['account']}'.")
+        raise Impossible(
+            f"Azure gave no key for the storage account '{made['account']}'. An operator has to look at its keys."
+        )
     return Container(
         endpoint=made["endpoint"],
         account=made["account"],

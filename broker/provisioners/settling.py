@@ -39,7 +39,10 @@ def asked_of(work: Work) -> Configuration:
     """Return what the operation is to bring about."""
     configuration = work.instance.asked or work.instance.applied
     if configuration is None:
-        raise Impossible("Nothing is known of what was asked for.")
+        raise Impossible(
+            f"Nothing is known of what was asked for of the service instance '{work.instance.instance_id}'. Delete "
+            "it, and order it again."
+        )
     return configuration
 
 

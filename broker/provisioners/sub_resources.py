@@ -7,6 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from broker.azure.arm import Arm
+from broker.azure.distilling import short_resource
 from broker.azure.failures import AzureFailure
 from broker.azure.resource_ids import checked, parse
 from broker.domain.json_values import JsonObject
@@ -79,8 +80,9 @@ async def make(arm: Arm, work: Work, made: JsonObject) -> bool:
             if failure.code.lower() == _ROLE_EXISTS:
                 # Sharing it would take it from the other one at the first unbind.
                 raise Impossible(
-                    "This principal has this role here already, by another binding or by somebody else, and Azure "
-                    "keeps one assignment of a role only. Use that binding, or bind another principal or access."
+                    f"{short_resource(made['id'])}: this principal has this role here already, by another binding "
+                    "or by somebody else, and Azure keeps one assignment of a role only. Use that binding, or bind "
+                    "another principal or access."
                 ) from failure
             raise of_azure(failure) from failure
     return _state(found) in _SETTLED
@@ -114,7 +116,10 @@ def picked(expression: str, source: JsonObject, what: str) -> Any:
     """
     value = pick(expression, source)
     if value is None:
-        raise Impossible(f"This binding cannot be made: {what} is not known.")
+        raise Impossible(
+            f"This binding cannot be made: {what} is not known of its service instance. Its plan's owner has to look "
+            "at what the plan's bindings pick."
+        )
     return value
 
 

@@ -42,10 +42,14 @@ class Updating:
             self._arm.get_resource(main["id"], main["api_version"], client_request_id=request_id(work))
         )
         if live is None:
-            raise Impossible(f"{records.shown(main['id'])} is no longer there: somebody deleted it in Azure.")
+            raise Impossible(
+                f"{records.shown(main['id'])} is no longer there: somebody deleted it in Azure. "
+                "Delete this service instance, and order a new one."
+            )
         if main["tagged"] and not naming.is_ours(live.get("tags"), record["tags"]):
             raise Impossible(
-                f"{records.shown(main['id'])} no longer carries the broker's tags; left as it is."
+                f"{records.shown(main['id'])} no longer carries the broker's tags, so it was left as it is. "
+                "An operator has to put the tags back."
             )
         recipe = Recipe.of(work.operation)
         grown = self._grown(work, recipe, live)
@@ -132,6 +136,8 @@ class Updating:
             value = recipe.live_value(name, recipe.resources[0]["type"], live)
             lowest = max(before.get(name, given[name]), given[name])
             if given[name] < lowest:
-                raise Impossible(f"{name} can only grow: it is {lowest} and cannot become {given[name]}.")
+                raise Impossible(
+                    f"'{name}' can only grow: it is {lowest} and cannot become {given[name]}. Give {lowest} or more."
+                )
             grown[name] = max(value, given[name]) if isinstance(value, int) else given[name]
         return grown

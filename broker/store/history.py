@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import case, delete, func, select, union_all
+from sqlalchemy import ColumnElement, case, delete, func, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import ServiceInstance
+from broker.domain.operations import OperationStatus
 from broker.store.database import Transaction
-from broker.store.tables import history, used_generations
+from broker.store.tables import history, operation_events, operations, used_generations
 
 INSTANCE = "instance"
 BINDING = "binding"
+_OPERATIONS, _EVENTS, _DETAIL = 20, 20, 1000
+_FAILED = OperationStatus.FAILED.value
+
+
+@dataclass(frozen=True)
+class Departed:
+    """
+    A service instance, or with `binding_id` a service binding, that is no more.
+
+    `document` holds what it was, without secrets; its `operations` are the last ones, newest first, failed ones with
+    their events.
+    """
+
+    kind: str
+    key: UUID
+    platform: str
+    instance_id: str
+    binding_id: str | None
+    generation: int
+    reason: str
+    created_at: datetime
+    removed_at: datetime
+    document: dict[str, Any]
+
+
+async def of_instance(tx: Transaction, instance_id: str, *, platform: str | None = None) -> list[Departed]:
+    """Return the past lives of an instance id with those of its bindings, the newest first (None: all platforms)."""
+    conditions = [history.c.instance_id == instance_id]
+    if platform is not None:
+        conditions.append(history.c.platform == platform)
+    rows = await tx.execute(select(history).where(*conditions).order_by(history.c.number.desc()))
+    return [
+        Departed(
+            row.kind,
+            row.key,
+            row.platform,
+            row.instance_id,
+            row.binding_id,
+            row.generation,
+            row.reason,
+            row.created_at,
+            row.removed_at,
+            row.document,
+        )
+        for row in rows
+    ]
 
 
 async def add_instance(tx: Transaction, instance: ServiceInstance, reason: str) -> None:
@@ -38,6 +88,7 @@ async def add_instance(tx: Transaction, instance: ServiceInstance, reason: str) 
                 "resource_group": instance.resource_group,
                 "record": dict(instance.record),
                 "catalog_revision": instance.catalog_revision,
+                "operations": await _operations(tx, operations.c.instance_key == instance.key),
             },
             reason=reason,
             created_at=instance.created_at,
@@ -64,12 +115,50 @@ async def add_binding(
                 "instance_key": instance.key.hex,
                 "predecessor_id": binding.predecessor_id,
                 "record": dict(binding.record),
+                "operations": await _operations(tx, operations.c.binding_key == binding.key),
             },
             reason=reason,
             created_at=binding.created_at,
             removed_at=tx.now,
         )
     )
+
+
+async def _operations(tx: Transaction, whose: ColumnElement[bool]) -> list[dict[str, Any]]:
+    """
+    Tell what was done last, newest first, with the reason of each failure and what led to it.
+
+    A platform deletes what has failed to be made: without this the reason would be gone with the operations, which are
+    forgotten some time after their own end.
+    """
+    rows = list(
+        await tx.execute(
+            select(operations).where(whose).order_by(operations.c.number.desc()).limit(_OPERATIONS)
+        )
+    )
+    events: dict[UUID, list[dict[str, Any]]] = {row.id: [] for row in rows if row.status == _FAILED}
+    told = await tx.execute(
+        select(operation_events)
+        .where(operation_events.c.operation_id.in_(list(events)))
+        .order_by(operation_events.c.number)
+    )
+    for event in told if events else ():
+        events[event.operation_id].append(
+            {"at": event.at.isoformat(), "what": event.what, "detail": event.detail[:_DETAIL]}
+        )
+    return [
+        {
+            "id": str(row.id),
+            "kind": row.kind,
+            "binding_id": row.binding_id,
+            "status": row.status,
+            "description": row.description,
+            "created_at": row.created_at.isoformat(),
+            "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+            **({"events": events[row.id][-_EVENTS:]} if row.id in events else {}),
+        }
+        for row in rows
+    ]
 
 
 async def last_generation(tx: Transaction, platform: str, instance_id: str) -> int | None:

@@ -99,7 +99,13 @@ class Changes:
 
 
 async def claim(
-    database: Database, *, owner: str, lease: timedelta, at_most: int, known: Mapping[str, int]
+    database: Database,
+    *,
+    owner: str,
+    lease: timedelta,
+    at_most: int,
+    known: Mapping[str, int],
+    others_after: timedelta | None = None,
 ) -> Claimed:
     """
     Take the operations that have been due longest and mark them as this runner's.
@@ -115,6 +121,8 @@ async def claim(
         lease: How long this runner may be silent.
         at_most: How many operations to take.
         known: Provisioners of this process with the newest handler version that each can carry on.
+        others_after: How long after its deadline an operation is taken that this process cannot carry on, so that
+            it ends: nobody else has taken it for so long. None: never.
 
     Raises:
         StoreUnavailable: The database did not answer. Nothing is known to be claimed.
@@ -124,7 +132,8 @@ async def claim(
             *(
                 and_(table.c.provisioner == name, table.c.handler_version <= newest)
                 for name, newest in known.items()
-            )
+            ),
+            *(() if others_after is None else (table.c.deadline_at <= tx.now - others_after,)),
         )
         rows = list(
             await tx.execute(
@@ -491,7 +500,10 @@ async def _abandoned(tx: Transaction, row: Row[Any]) -> None:
         .where(table.c.number == row.number)
         .values(
             status=OperationStatus.FAILED.value,
-            description="An operator has removed what this operation worked on.",
+            description=(
+                f"An operator has removed the service instance '{row.instance_id}', or its binding, that this was "
+                f"about. Order again if it is still wanted. (operation {row.id})"
+            ),
             finished_at=tx.now,
             owner=None,
         )

@@ -71,7 +71,7 @@ async def test_a_failed_provision_is_cleaned_up_before_it_is_reported(
     operation = await ended(database, await accept(database, an_operation(ordered), instance=ordered))
 
     assert operation.status is OperationStatus.FAILED
-    assert operation.description == "There is no quota."
+    assert operation.description.startswith("There is no quota. (operation ")
     assert (await _instance(database, ordered.key)).state is InstanceState.CREATE_FAILED
     assert world.living == set()
     assert world.count("make") == world.count("remove") == 1
@@ -112,7 +112,7 @@ async def test_a_new_order_after_a_failed_one_first_removes_what_was_left(
     ordered = an_instance()
     first = await ended(database, await accept(database, an_operation(ordered), instance=ordered))
     assert first.status is OperationStatus.FAILED
-    assert f"Still there: {ordered.instance_id}-0" in first.description
+    assert f"Still there: resource group '{ordered.instance_id}-0'" in first.description
     world.unsay("fail-create")
     world.unsay("fail-delete")
 
@@ -227,7 +227,8 @@ async def test_a_failed_bind_is_undone_and_its_id_is_free_again(database: Databa
         database, await accept(database, replace(bind, id=uuid4(), binding_key=second.key), binding=second)
     )
 
-    assert (failed.status, failed.description) == (OperationStatus.FAILED, "There is no quota.")
+    assert failed.status is OperationStatus.FAILED
+    assert failed.description.startswith("There is no quota. ")
     assert again.status is OperationStatus.SUCCEEDED
     async with database.transaction(read_only=True) as tx:
         (bound,) = await bindings.of_instance(tx, ordered.key)
