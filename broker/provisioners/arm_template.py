@@ -23,7 +23,7 @@ from broker.provisioners.creation import Creation
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.removal import Removal
 from broker.provisioners.updating import Updating
-from broker.provisioners.verdicts import Impossible
+from broker.provisioners.verdicts import Impossible, Vanished
 
 # What people are told: which part of how many the phase belongs to.
 _PARTS: Mapping[str, Mapping[str, int]] = {
@@ -68,9 +68,10 @@ class ArmTemplate:
 
     async def update(self, work: Work) -> Next:
         """
-        Take one step towards what is asked; whatever fails, the instance works on as it was.
+        Take one step towards what is asked; whatever fails, the instance is asked to be what it was.
 
-        What can never work is not repeatable; quota, policy and the like are, since somebody may mend them.
+        What can never work is not repeatable; quota, policy and the like are, since somebody may mend them. Usable is
+        what Azure says so of, after a failure in the middle.
         """
         return _counted("update", await self._update(work))
 
@@ -82,11 +83,18 @@ class ArmTemplate:
                 case "submit":
                     return await self._creation.submit(work)
                 case "wait":
-                    return _still_usable(await self._creation.wait(work, then="remove"))
+                    step = await self._creation.wait(work, then="remove")
+                    return (
+                        step
+                        if step.outcome is not Outcome.FAILED
+                        else await self._updating.judged(work, step)
+                    )
                 case "remove":
                     return await self._updating.remove(work)
                 case "database":
                     return await self._creation.database(work)
+        except Vanished as vanished:
+            return _update_failed(vanished.description, repeatable=False, usable=False)
         except Impossible as impossible:
             return _update_failed(impossible.description, repeatable=False)
         except StepFailed as failed:
@@ -144,14 +152,8 @@ def _counted(method: str, step: Next) -> Next:
     return replace(step, number=parts[step.phase], of=max(parts.values()))
 
 
-def _still_usable(step: Next) -> Next:
-    if step.outcome is not Outcome.FAILED:
-        return step
-    return _update_failed(step.description, repeatable=step.update_repeatable is not False)
-
-
-def _update_failed(description: str, *, repeatable: bool) -> Next:
-    return Next(Outcome.FAILED, description=description, instance_usable=True, update_repeatable=repeatable)
+def _update_failed(description: str, *, repeatable: bool, usable: bool = True) -> Next:
+    return Next(Outcome.FAILED, description=description, instance_usable=usable, update_repeatable=repeatable)
 
 
 def _unknown(work: Work) -> ValueError:

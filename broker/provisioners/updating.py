@@ -13,6 +13,7 @@ from typing import Any
 
 from broker.azure import naming
 from broker.azure.arm import Arm
+from broker.azure.failures import AzureFailure
 from broker.domain.operations import ExternalResource
 from broker.provisioners import records
 from broker.provisioners.base import Cost, Next, Work
@@ -22,7 +23,12 @@ from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.parameters import effective
 from broker.provisioners.recipe import Recipe
 from broker.provisioners.settling import asked_of
-from broker.provisioners.verdicts import Impossible, from_azure, request_id
+from broker.provisioners.verdicts import Impossible, Vanished, from_azure, of_azure, request_id
+
+_UNUSABLE = frozenset(
+    {"failed", "disabled", "dropping", "deleting", "inaccessible", "stopped", "stopping", "canceled"}
+)
+"""States of a resource, of whatever type, in which nobody can work with it (properties.state, provisioningState)."""
 
 
 class Updating:
@@ -42,7 +48,7 @@ class Updating:
             self._arm.get_resource(main["id"], main["api_version"], client_request_id=request_id(work))
         )
         if live is None:
-            raise Impossible(
+            raise Vanished(
                 f"{records.shown(main['id'])} is no longer there: somebody deleted it in Azure. "
                 "Delete this service instance, and order a new one."
             )
@@ -80,6 +86,37 @@ class Updating:
             },
             description=f"Changing {records.shown(main['id'])}.",
             cost=Cost(reads=1, writes=1),
+        )
+
+    async def judged(self, work: Work, failed: Next) -> Next:
+        """
+        Say of an update that Azure did not carry out whether what it left can be used: a part may have been changed.
+
+        Raises:
+            StepFailed: Azure could not be asked now.
+        """
+        main: Any = work.instance.record["main"]
+        work.guard()
+        try:
+            live = await self._arm.get_resource(
+                main["id"], main["api_version"], client_request_id=request_id(work)
+            )
+        except AzureFailure as failure:
+            if failure.retryable:
+                raise of_azure(failure) from failure
+            return replace(failed, instance_usable=True)
+        if live is None:
+            return replace(failed, instance_usable=False, update_repeatable=False)
+        properties = live.get("properties") or {}
+        broken = {str(properties.get(key, "")) for key in ("state", "provisioningState")}
+        broken = {state for state in broken if state.lower() in _UNUSABLE}
+        if not broken:
+            return replace(failed, instance_usable=True)
+        return replace(
+            failed,
+            instance_usable=False,
+            description=f"{failed.description} It cannot be used now: Azure says '{', '.join(sorted(broken))}' of "
+            f"{records.shown(main['id'])}; an operator has to look at it there.",
         )
 
     async def remove(self, work: Work) -> Next:

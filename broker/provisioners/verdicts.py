@@ -22,6 +22,10 @@ class Impossible(Exception):
         self.description = description
 
 
+class Vanished(Impossible):
+    """What was to be changed is no longer there: nothing can be done with it any more."""
+
+
 class Contradiction(Impossible):
     """Parameters that contradict each other: refused when the order is accepted."""
 

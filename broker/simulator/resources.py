@@ -261,12 +261,14 @@ class Resources:
         return kind.action(resource, name.lower(), body)
 
     def plant(self, identity: ResourceId, body: Mapping[str, Any]) -> Resource:
-        """Put a resource of somebody else's: without checks, at once, with no database behind it."""
+        """Put a resource of somebody else's, in any `state`: without checks, at once, with no database behind it."""
         canonical = self.canonical(identity)
         now = self._clock.now()
-        resource = Resource(canonical, "", copy.deepcopy(dict(body)), now, now, foreign=True)
+        given = copy.deepcopy(dict(body))
+        state = given.pop("state", None)
+        resource = Resource(canonical, "", given, now, now, foreign=True)
         resource.body.setdefault("location", "West Europe")
-        resource.state = self.kind(canonical).working["done"]
+        resource.state = str(state or self.kind(canonical).working["done"])
         self._state.resources[canonical.key] = resource
         return resource
 

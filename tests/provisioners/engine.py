@@ -80,6 +80,13 @@ class Order:
         )
         return ended
 
+    async def carry_out_until(self, phase: str, **parameters: Any) -> Next:
+        """Begin an update and take its steps until the next one is *phase*."""
+        applied = self.instance.applied
+        asked = replace(applied, parameters={**applied.parameters, **parameters})
+        self.instance = replace(self.instance, asked=asked)
+        return await self.carry_out(OperationKind.UPDATE, "update", until=phase)
+
     async def delete(self, *, within: Operation | None = None) -> Next:
         """Deprovision, or, *within* a failed creation, clean up under its operation."""
         return await self.carry_out(OperationKind.DEPROVISION, "delete", operation=within)

@@ -121,4 +121,40 @@ async def test_a_server_that_somebody_deleted_is_not_made_anew_by_an_update(azur
 
     assert failed.outcome is Outcome.FAILED
     assert "no longer there" in failed.description
+    assert (failed.instance_usable, failed.update_repeatable) == (False, False)
     assert resources_in(azure, group) == []
+
+
+@pytest.mark.parametrize(("state", "usable"), [("Inaccessible", False), ("Ready", True)])
+async def test_a_failed_update_is_usable_only_if_azure_says_so(azure, group, server, state, usable):
+    tagged = live(azure, server)
+    azure.plant(
+        id=server.instance.record["main"]["id"],
+        location=tagged["location"],
+        tags=tagged["tags"],
+        properties=tagged["properties"],
+        state=state,
+    )
+    azure.fault("deployment_failed", path=group, code="QuotaExceeded", message="No.", after=0)
+
+    failed = await server.update(backupRetentionDays=9)
+
+    assert failed.outcome is Outcome.FAILED
+    assert (failed.instance_usable, failed.update_repeatable) == (usable, True)
+    assert (state in failed.description) is not usable
+
+
+async def test_a_server_that_goes_during_an_update_is_not_usable(azure, group, server):
+    azure.fault("deployment_failed", path=group, code="QuotaExceeded", message="No.", after=0)
+    waiting = await server.carry_out_until("wait", backupRetentionDays=9)
+    azure.call("DELETE", server.instance.record["main"]["id"], version=VERSION)
+    wait_until(lambda: resources_in(azure, group) == [])
+
+    failed = await server.go_on("update")
+
+    assert waiting.phase == "wait"
+    assert (failed.outcome, failed.instance_usable, failed.update_repeatable) == (
+        Outcome.FAILED,
+        False,
+        False,
+    )

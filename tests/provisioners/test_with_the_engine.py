@@ -25,6 +25,7 @@ from broker.lifecycle.polling import Polling
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.foresight import foreseeing
 from broker.store.pruning import prune
+from tests.descriptions import faults_of
 from tests.provisioners.conftest import OFFERINGS
 from tests.provisioners.engine import calls_in, resources_in
 
@@ -244,3 +245,34 @@ async def test_the_generation_that_a_restored_store_took_up_is_never_used_again(
         await prune(database, keep=timedelta(seconds=-5), keep_audit=timedelta(days=1))
 
     assert generations == ["3", "4"]
+
+
+async def test_an_update_that_fails_half_way_leaves_plan_parameters_and_bindings_as_they_were(
+    azure, group, customer
+):
+    name, instance_id = "azure-postgresql", str(uuid.uuid4())
+    await customer.order(name, instance_id, backupRetentionDays=8)
+    assert (await customer.ended(instance_id)).state == "succeeded"
+    before = await customer.instances.fetch(CALLER.platform, instance_id)
+    (server,) = [one for one in resources_in(azure, group) if one.count("/") == 8]
+    azure.fault("deployment_failed", path=group, code="QuotaExceeded", message="No.", after=1)
+
+    await customer.update(name, instance_id, backupRetentionDays=21)
+    failed = await customer.ended(instance_id)
+
+    assert (failed.state, failed.instance_usable, failed.update_repeatable) == ("failed", True, True)
+    assert not faults_of(failed.description)
+    assert await customer.instances.fetch(CALLER.platform, instance_id) == before
+    days = azure.call("GET", server, version="2026-10-01").json()["properties"]["backup"]
+    assert days["backupRetentionDays"] == 21, "a part was changed"
+    bound = await customer.bind(name, instance_id, "after")
+    trusted = {"sslmode": "verify-full", "sslrootcert": azure.access.ca_file}
+    async with await psycopg.AsyncConnection.connect(bound.credentials["uri"], **trusted) as connection:
+        await connection.execute("SELECT 1")
+
+    await customer.update(name, instance_id, backupRetentionDays=8)
+    taken_back = await customer.ended(instance_id)
+
+    assert taken_back.state == "succeeded"
+    days = azure.call("GET", server, version="2026-10-01").json()["properties"]["backup"]
+    assert days["backupRetentionDays"] == 8
