@@ -8,7 +8,7 @@ top is deleted its tags are read: what does not carry ours is never touched.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -72,19 +72,61 @@ class Removal:
         """Delete the newest of what is left, or see that it is gone."""
         left = records.living(work)
         gone: list[str] = []
+        unseen: list[str] = []
         if left and await self._gone_with_its_parent(work):
-            return self._after(work, gone=[resource.resource_id for resource in left])
+            above = work.instance.record["above"]["id"]
+            if self._surely_gone(work, above):
+                return self._after(work, gone=[resource.resource_id for resource in left])
+            return self._look_again(work, [above], gone)
         for _ in range(_MOST_LOOKS):
             target = _next_target(left)
             if target is None:
-                return self._after(work, gone=gone)
+                return self._look_again(work, unseen, gone) if unseen else self._after(work, gone=gone)
             found = await self._find(work, target)
+            if found is not None and unseen:
+                return self._look_again(work, unseen, gone)
             if found is not None:
                 return await self._delete(work, target, found, gone)
             below = [r.resource_id for r in left if records.is_below(r.resource_id, target.resource_id)]
-            gone += [target.resource_id, *below]
-            left = [resource for resource in left if resource.resource_id not in gone]
+            if self._surely_gone(work, target.resource_id):
+                gone += [target.resource_id, *below]
+            else:
+                unseen.append(target.resource_id)
+            left = [r for r in left if r.resource_id not in {target.resource_id, *below}]
+        if unseen:
+            return self._look_again(work, unseen, gone)
         return Next(phase="remove", gone=gone, cost=Cost(reads=_MOST_LOOKS, deletes=1))
+
+    def _surely_gone(self, work: Work, resource_id: str) -> bool:
+        """
+        Tell whether what is not found is gone, and not only too new to be found everywhere.
+
+        It is gone when this operation has seen it and asked for its deletion, or when it was not found twice, some
+        time apart.
+        """
+        state = work.operation.state
+        since = state.get("unseen", {}).get(resource_id)
+        return state.get("deleting") == resource_id or (
+            since is not None and work.now - datetime.fromisoformat(since) >= self._grace
+        )
+
+    def _look_again(self, work: Work, unseen: Sequence[str], gone: Sequence[str]) -> Next:
+        state = dict(work.operation.state)
+        before = state.get("unseen", {})
+        state["unseen"] = {each: before.get(each, work.now.isoformat()) for each in unseen}
+        return Next(
+            phase="remove",
+            state=state,
+            gone=gone,
+            delay=self._grace,
+            description=f"Making sure that {records.shown(unseen[0])} is gone.",
+            progress=bool(gone) or state["unseen"] != before,
+            cost=Cost(reads=_MOST_LOOKS, deletes=1),
+        )
+
+    @property
+    def _grace(self) -> timedelta:
+        return self._options.poll_interval * 2
 
     async def _delete(
         self, work: Work, target: ExternalResource, found: JsonObject, gone: Sequence[str]
