@@ -90,15 +90,14 @@ async def make(arm: Arm, work: Work, made: JsonObject) -> bool:
 
 async def remove(arm: Arm, work: Work, made: JsonObject) -> bool:
     """
-    Ask for its deletion unless it is on its way; True once it is seen to be gone.
+    Ask for its deletion unless that is on its way; True once it is seen to be gone.
 
     Raises:
         StepFailed: Azure refused or could not be asked.
     """
     found = await _found(arm, work, made)
-    if found is None:
-        return True
-    if _state(found) != "deleting":
+    if found is None or _state(found) != "deleting":
+        # Asked for also when it is not found: what is new is not found everywhere at once, and its id is ours.
         work.guard()
         await from_azure(
             arm.delete_resource(made["id"], made["api_version"], client_request_id=request_id(work))

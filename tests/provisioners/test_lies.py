@@ -1,5 +1,7 @@
 """What the provisioner makes of replies that are cut, empty, mistyped or untrue, and of tokens that run out."""
 
+import uuid
+
 import pytest
 
 from broker.domain.operations import OperationKind
@@ -106,3 +108,17 @@ async def test_a_token_that_azure_calls_expired_is_a_matter_for_the_operator(azu
     assert failed.value.retryable
     assert "sign-in" in failed.value.description
     assert "ExpiredAuthenticationToken" in failed.value.description
+
+
+async def test_a_role_that_a_read_does_not_find_is_taken_away_all_the_same(azure, group, order):
+    blob = order("azure-storage-blob")
+    await blob.create()
+    principal = {"principalId": str(uuid.uuid4()), "clientId": str(uuid.uuid4())}
+    binding, bound = await blob.bind(auth="entra", **principal)
+    assert bound.outcome is Outcome.DONE, bound.description
+    azure.fault("unseen", method="GET", path=f"{group}/.*/roleAssignments/")
+
+    unbound = await blob.unbind(binding)
+
+    assert unbound.outcome is Outcome.DONE, unbound.description
+    assert not [each for each in azure.state()["role_assignments"] if group in each["id"]]
