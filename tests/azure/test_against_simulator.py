@@ -237,6 +237,103 @@ async def test_a_delete_that_is_refused_for_a_while_may_be_tried_again(arm, simu
     await gone(arm, server_id)
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"kind": "truncated"},
+        {"kind": "error", "status": 200, "html": True},
+        {"kind": "error", "status": 201, "html": True},
+    ],
+)
+async def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown_after_one_put(
+    arm, simulator, subscription, lie
+):
+    group, request_id = simulator.a_group(), str(uuid.uuid4())
+    simulator.fault(method="PUT", path="/unread$", **lie)
+
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await arm.put_deployment(
+            subscription,
+            group,
+            "unread",
+            a_server_template(),
+            values(a_name()),
+            client_request_id=request_id,
+        )
+
+    assert unknown.value.retryable
+    assert len(requests_with(simulator, request_id)) == 1
+
+
+async def test_a_token_that_expired_is_met_with_a_new_one_and_nothing_is_done_twice(
+    arm, simulator, subscription
+):
+    group, request_id = simulator.a_group(), str(uuid.uuid4())
+    simulator.fault("expired_token", method="PUT", path="/again$")
+
+    told = await arm.put_deployment(
+        subscription, group, "again", a_server_template(), values(a_name()), client_request_id=request_id
+    )
+
+    assert not told.terminal
+    sent = requests_with(simulator, request_id)
+    assert [(call["status"], call["handled"]) for call in sent] == [(401, False), (201, True)]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("0", 0), ("31536000", 31_536_000), ("Thu, 01 Jan 1998 00:00:00 GMT", 0), ("soon", None)],
+)
+async def test_a_wait_of_any_form_is_read(arm, simulator, subscription, calls, said, seconds):
+    group = simulator.a_group()
+    simulator.fault("retry_after", path=group, value=said)
+
+    await arm.get_group(subscription, group, client_request_id="g")
+
+    assert calls[-1].retry_after == seconds
+
+
+async def test_a_list_is_read_to_its_last_page(arm, simulator, subscription):
+    group, marked = simulator.a_group(), {"osb-mark": str(uuid.uuid4())}
+    names = sorted(a_name() for _ in range(3))
+    for name in names:
+        simulator.plant(id=resource_id(subscription, group, SERVERS, name), tags=marked)
+    simulator.client.post("/_simulator/pages", json={"size": 1})
+
+    found = await arm.resources_by_tags(subscription, marked, client_request_id="t")
+
+    assert sorted(each["name"] for each in found) == names
+
+
+async def test_the_reason_of_a_failure_in_a_nested_deployment_is_found(arm, simulator, subscription):
+    group, server = simulator.a_group(), a_name()
+    inner = a_server_template()
+    nested = {
+        "type": "Microsoft.Resources/deployments",
+        "apiVersion": "2025-04-01",
+        "name": "inner",
+        "properties": {
+            "mode": "Incremental",
+            "expressionEvaluationOptions": {"scope": "inner"},
+            "template": inner,
+            "parameters": {
+                "name": {"value": "[parameters('name')]"},
+                "password": {"value": "[parameters('password')]"},
+            },
+        },
+    }
+    declared = {name: inner["parameters"][name] for name in ("name", "password")}
+    outer = {**inner, "parameters": declared, "variables": {}, "outputs": {}, "resources": [nested]}
+    simulator.fault("deployment_failed", path="/outer$", resource=f"/{server}$", code="SkuNotAvailable")
+
+    await arm.put_deployment(subscription, group, "outer", outer, values(server), client_request_id="p")
+    told = await ended(arm, subscription, group, "outer")
+    errors = await arm.deployment_failures(subscription, group, "outer", client_request_id="f")
+
+    assert failure_from_error(told.error).code == "SkuNotAvailable"
+    assert [failure_from_error(error).code for error in errors] == ["SkuNotAvailable"]
+
+
 async def test_a_group_lives_and_goes(arm, subscription):
     group = f"rg-{uuid.uuid4().hex[:8]}"
 
