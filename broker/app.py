@@ -34,7 +34,11 @@ from broker.catalog.source import CatalogSource as PublishedCatalog
 from broker.domain.catalog import Catalog
 from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
+from broker.lifecycle.administration.bindings import BindingAdministration
+from broker.lifecycle.administration.deletions import DeletionAdministration
 from broker.lifecycle.administration.instances import InstanceAdministration
+from broker.lifecycle.administration.operations import OperationAdministration
+from broker.lifecycle.administration.past import PastAdministration
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import CatalogSource, LifecycleOptions
@@ -101,7 +105,14 @@ def create_admin_app(
     metrics: Metrics | None = None,
 ) -> ASGIApp:
     """Return the application that operators reach, on an open database; it starts nothing."""
-    parts = AdminParts(instances=InstanceAdministration(database, catalog), body_limit=body_limit)
+    parts = AdminParts(
+        instances=InstanceAdministration(database, catalog),
+        bindings=BindingAdministration(database),
+        operations=OperationAdministration(database, catalog),
+        deletions=DeletionAdministration(database, catalog),
+        past=PastAdministration(database),
+        body_limit=body_limit,
+    )
     measured = metrics or Metrics()
     return admin_application(parts, operators=operators, observe=measured.request_answered)
 

@@ -12,6 +12,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     ├── NotFound (404)
     ├── MethodNotAllowed (405)
     ├── AlreadyExists (409)             the id is in use with other attributes
+    ├── Ambiguous (409)                 several platforms have what an operator names
     ├── Gone (410)
     ├── UnsupportedApiVersion (412)
     ├── BodyTooLarge (413)
@@ -21,6 +22,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── NotBindable
     │   ├── InstanceUnusable            its creation or deletion has failed
     │   ├── SealingKeyMissing           its stored values cannot be opened
+    │   ├── WrongState                  an operator's deed that makes no sense in this state
     │   └── HasChildren                 a parent cannot go before its children
     ├── OperationFailed (500)           an awaited operation failed
     ├── Unforeseen (500)                a fault of the broker itself
@@ -153,6 +155,18 @@ class AlreadyExists(BrokerError):
     code = "Conflict"
 
 
+class Ambiguous(BrokerError):
+    """An operator names something that several platforms have; nothing has changed."""
+
+    status = 409
+    code = "Ambiguous"
+
+    def __init__(self, what: str, platforms: Sequence[str]) -> None:
+        super().__init__(
+            f"{what} exists on several platforms: {', '.join(platforms)}. Name the platform, too."
+        )
+
+
 class Gone(BrokerError):
     """There is nothing (any more) to delete or to poll."""
 
@@ -260,6 +274,12 @@ class SealingKeyMissing(Unprocessable):
             f"What is stored of this was sealed with the key {shown(key)}, which the broker does not have. An operator "
             "has to put it back into BROKER_SEALING_KEYS; until then this can only be deleted."
         )
+
+
+class WrongState(Unprocessable):
+    """What an operator wants done makes no sense in this state; nothing has changed."""
+
+    code = "WrongState"
 
 
 class HasChildren(Unprocessable):

@@ -9,6 +9,9 @@ from uuid import UUID
 
 from broker.domain.json_values import JsonObject
 
+ABANDON = "abandon"
+"""The input of a deletion whose record goes even if it fails; its value says who wanted that, and why."""
+
 
 class OperationKind(StrEnum):
     """What is being done."""
@@ -88,6 +91,12 @@ class Operation:
     errors: int = 0
     last_error: str | None = None
     finished_at: datetime | None = None
+
+    @property
+    def abandons(self) -> str | None:
+        """Who ordered, and why, that a deletion drop its record even if it fails; None: it does not."""
+        given = self.inputs.get(ABANDON)
+        return given if isinstance(given, str) else None
 
     @property
     def finished(self) -> bool:

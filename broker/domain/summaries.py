@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from broker.domain.json_values import JsonObject
 from broker.domain.operations import OperationStatus
 
 ERRORS_OF_THE_STUCK = 3
@@ -89,6 +91,38 @@ class InstanceFilter:
     newer_than: timedelta | None = None
 
 
+@dataclass(frozen=True)
+class OperationFilter:
+    """Which operations; everything that is given must hold."""
+
+    platform: str | None = None
+    instance_id: str | None = None
+    binding_id: str | None = None
+    kinds: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    stuck: bool = False
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class OperationEvent:
+    """Something that happened to an operation; `by` is a runner or an operator."""
+
+    at: datetime
+    what: str
+    detail: str
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class OperationHistory:
+    """One operation with all that happened to it, the oldest first."""
+
+    operation: OperationSummary
+    events: Sequence[OperationEvent] = ()
+
+
 def stuck_because(operation: OperationSummary, now: datetime) -> str | None:
     """
     Say why an operation does not get on, or None while it does.
@@ -108,3 +142,132 @@ def stuck_because(operation: OperationSummary, now: datetime) -> str | None:
     if operation.step_since is not None and operation.step_since < now - STILL:
         return f"at the same step for {round((now - operation.step_since).total_seconds() / 60)} minutes"
     return None
+
+
+@dataclass(frozen=True)
+class BindingSummary:
+    """One service binding; `operation` is what is in progress on it. Credentials are never shown to an operator."""
+
+    platform: str
+    instance_id: str
+    binding_id: str
+    key: UUID
+    state: str
+    service_plan_id: str
+    created_at: datetime
+    predecessor_id: str | None = None
+    expires_at: datetime | None = None
+    renew_before: datetime | None = None
+    operation: OperationSummary | None = None
+
+
+@dataclass(frozen=True)
+class BindingFilter:
+    """Which bindings; everything that is given must hold. `failed`: creation or deletion has failed."""
+
+    platform: str | None = None
+    instance_id: str | None = None
+    states: frozenset[str] = frozenset()
+    stuck: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class ResourceSummary:
+    """One resource in Azure that an instance or binding made or was about to make; `gone_at`: seen to be gone."""
+
+    resource_id: str
+    made_by_us: bool
+    created_at: datetime
+    binding_key: UUID | None = None
+    gone_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class InstanceDetails:
+    """
+    One service instance with everything that may be shown of it.
+
+    `parameters` are without the sensitive ones, whose names are in `hidden`. Without its plan in the catalog nobody
+    knows which these are, and without the sealing key `missing_key` nothing of them: then `parameters` is None.
+    """
+
+    instance: InstanceSummary
+    context: JsonObject
+    parameters: JsonObject | None = None
+    hidden: Sequence[str] = ()
+    missing_key: str | None = None
+    dashboard_url: str | None = None
+    children: Sequence[str] = ()
+    bindings: Sequence[BindingSummary] = ()
+    resources: Sequence[ResourceSummary] = ()
+    operations: Sequence[OperationSummary] = ()
+
+
+@dataclass(frozen=True)
+class BindingDetails:
+    """One service binding with its latest operations and what it has in Azure."""
+
+    binding: BindingSummary
+    resources: Sequence[ResourceSummary] = ()
+    operations: Sequence[OperationSummary] = ()
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Who did what, when and why; `originating_identity` as the platform sent it."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    reason: str | None = None
+    originating_identity: str | None = None
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """Which audit rows. `actor` is a platform's name or `operator NAME`; `object` a part of what it was done to."""
+
+    actor: str | None = None
+    action: str | None = None
+    object: str | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class PastRecord:
+    """
+    One instance or binding that is gone, and why.
+
+    `document` holds what was known of it; `resources` what it had in Azure, `operations` its latest operations with
+    their ends, for as long as these are kept.
+    """
+
+    kind: str
+    key: UUID
+    platform: str
+    instance_id: str
+    generation: int
+    reason: str
+    created_at: datetime
+    removed_at: datetime
+    binding_id: str | None = None
+    document: JsonObject | None = None
+    resources: Sequence[ResourceSummary] = ()
+    operations: Sequence[OperationHistory] = ()
+
+
+@dataclass(frozen=True)
+class PastFilter:
+    """Which of those that are gone; `kind` is `instance` or `binding`."""
+
+    platform: str | None = None
+    instance_id: str | None = None
+    binding_id: str | None = None
+    kind: str | None = None
+    search: str | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None

@@ -20,7 +20,8 @@ from broker.domain.json_values import JsonObject
 from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
 from broker.domain.requests import BindRequest, Caller, UnbindRequest
 from broker.errors import ConcurrencyError, Gone, NotFound, OperationFailed, StillRunning, shown
-from broker.lifecycle.instances import end, inputs, log_acceptance
+from broker.lifecycle.deletions import begin_unbind
+from broker.lifecycle.instances import inputs, log_acceptance
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
 from broker.lifecycle.waiting import Patience, decided, ended
 from broker.store import audit, bindings, instances, operations
@@ -222,7 +223,7 @@ class Bindings:
             duration = time_to_work(plan, self._options) if may_be_late else self._options.request_wait
             operation = replace(
                 self._operation(tx, instance, binding, OperationKind.BIND, caller, tx.now + duration),
-                inputs=inputs(instance, OperationKind.BIND, plan, catalog.revision),
+                inputs=inputs(plan, catalog.revision),
             )
             await operations.add(tx, operation)
             await self._audit(tx, caller, "bind", request.instance_id, request.binding_id)
@@ -246,25 +247,15 @@ class Bindings:
             may_be_late = request.accepts_incomplete
             if isinstance(decision, Join):
                 return _Started(decision.operation, joined=True, may_be_late=may_be_late)
-            due_at = tx.now
-            if decision.running is not None:
-                due_at = await end(
-                    tx,
-                    decision.running,
-                    f"It was ended since the service binding {shown(binding.binding_id)} was asked to be deleted. "
-                    "Bind again if it is still wanted.",
-                )
-            binding = replace(binding, state=BindingState.UNBINDING)
-            await bindings.save(tx, binding)
             plan = _plan_of(catalog, instance, binding.service_plan_id)
-            deadline = tx.now + time_to_work(plan, self._options)
-            operation = replace(
-                self._operation(tx, instance, binding, OperationKind.UNBIND, caller, deadline),
-                due_at=due_at,
-                stage=Stage.WORKING,
-                inputs={"plan_id": binding.service_plan_id},
+            operation = await begin_unbind(
+                tx,
+                instance,
+                binding,
+                decision.running,
+                deadline_at=tx.now + time_to_work(plan, self._options),
+                request_identity=caller.request_identity,
             )
-            await operations.add(tx, operation)
             await self._audit(tx, caller, "unbind", request.instance_id, request.binding_id)
             tx.wake()
         log_acceptance(operation)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 import structlog
 
-from broker.domain import descriptions
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, CreateAgain, Join
 from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
@@ -20,6 +18,7 @@ from broker.domain.operations import Operation, OperationKind, Stage
 from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
 from broker.errors import AlreadyExists, AsyncRequired, HasChildren, InvalidParameters, NotFound, shown
 from broker.lifecycle import parents
+from broker.lifecycle.deletions import begin_deprovision
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
 from broker.lifecycle.waiting import Patience, decided
 from broker.store import audit, instances, operations
@@ -156,7 +155,7 @@ class Instances:
                 _needs_async(request, "A provision")
                 if isinstance(decision, CreateAgain):
                     # The platform's own time for it begins anew with this request.
-                    deadline_at = tx.now + time_to_work(_living_plan(catalog, instance), self._options)
+                    deadline_at = tx.now + time_to_work(living_plan(catalog, instance), self._options)
                     await operations.save_request(
                         tx, replace(decision.operation, again=True, due_at=tx.now, deadline_at=deadline_at)
                     )
@@ -232,22 +231,13 @@ class Instances:
                 return Accepted(decision.operation.id, instance.dashboard_url)
             if children := await instances.children(tx, instance.key):
                 raise HasChildren(instance.instance_id, [child.instance_id for child in children])
-            due_at = tx.now
-            if decision.running is not None:
-                due_at = await end(
-                    tx,
-                    decision.running,
-                    f"It was ended since the service instance {shown(instance.instance_id)} was asked to be deleted. "
-                    "Order it again if it is still wanted.",
-                )
-            plan = _living_plan(catalog, instance)
-            instance = replace(instance, state=InstanceState.DELETING)
-            await instances.save(tx, instance)
-            operation = replace(
-                self._operation(tx, instance, OperationKind.DEPROVISION, caller, plan, catalog.revision),
-                due_at=due_at,
+            operation = await begin_deprovision(
+                tx,
+                instance,
+                decision.running,
+                deadline_at=tx.now + time_to_work(living_plan(catalog, instance), self._options),
+                request_identity=caller.request_identity,
             )
-            await operations.add(tx, operation)
             await self._audit(tx, caller, "deprovision", request.instance_id)
             tx.wake()
         log_acceptance(operation)
@@ -340,7 +330,7 @@ class Instances:
         instance: ServiceInstance,
         kind: OperationKind,
         caller: Caller,
-        plan: ServicePlan | None,
+        plan: ServicePlan,
         revision: int,
     ) -> Operation:
         return Operation(
@@ -354,7 +344,7 @@ class Instances:
             deadline_at=tx.now + time_to_work(plan, self._options),
             provisioner=instance.provisioner,
             stage=Stage.WAITING,
-            inputs=inputs(instance, kind, plan, revision),
+            inputs=inputs(plan, revision),
             subscription=instance.subscription,
             request_identity=caller.request_identity,
         )
@@ -369,22 +359,9 @@ class Instances:
         )
 
 
-def inputs(
-    instance: ServiceInstance, kind: OperationKind, plan: ServicePlan | None, revision: int
-) -> JsonObject:
-    """
-    Freeze what an operation goes by. Deletions get no recipe: they go by what was recorded, and nothing else.
-    """
-    made = instance.configuration
-    if kind in {OperationKind.DEPROVISION, OperationKind.UNBIND} or plan is None:
-        return {"plan_id": made.service_plan_id if made else None}
+def inputs(plan: ServicePlan, revision: int) -> JsonObject:
+    """Freeze what an operation goes by."""
     return {"plan_id": plan.id, "recipe": plan.recipe, "catalog_revision": revision}
-
-
-async def end(tx: Transaction, running: Operation, description: str) -> datetime:
-    """End *running* for a deletion, and return when that may start: not before a step in flight has ended."""
-    old = await operations.supersede(tx, running, descriptions.failure(description, running.id))
-    return max(tx.now, old.due_at) if old.owner else tx.now
 
 
 async def _free_alias(tx: Transaction, platform: str, scope: str, alias: str, instance_id: str) -> None:
@@ -402,7 +379,7 @@ def _plan_of(plans: tuple[ServicePlan, ...], service_plan_id: str) -> ServicePla
     return next((plan for plan in plans if plan.id == service_plan_id), None)
 
 
-def _living_plan(catalog: Catalog, instance: ServiceInstance | None) -> ServicePlan | None:
+def living_plan(catalog: Catalog, instance: ServiceInstance | None) -> ServicePlan | None:
     """Return the instance's plan, unless it has left the catalog."""
     made = instance.configuration if instance else None
     offering = catalog.offering(instance.service_offering_id) if instance else None

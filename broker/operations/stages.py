@@ -17,6 +17,10 @@ from broker.store.budgets import CallCost
 from broker.store.operations_queue import FIRST_COST, Changes, Claim
 
 _CANCELLED = "it was cancelled before it had ended. Order it again if it is still wanted."
+_CANCELLED_UPDATE = (
+    "it was cancelled before it had ended. What had begun in Azure may still take effect there; the next update "
+    "overwrites it."
+)
 _TRY_AGAIN = {
     OperationKind.PROVISION: "Order it again; if that takes as long, an operator has to look into it.",
     OperationKind.UPDATE: "Ask for the change again; if that takes as long, an operator has to look into it.",
@@ -100,7 +104,7 @@ def advance(claim: Claim, step: Next | Trouble, *, undo_grace: timedelta, spread
             f"finds more in the log under operation {claim.operation.id}."
         )
         return noted.on(_stage_failed(claim, said, step))
-    if _is_cancelled(claim.operation):
+    if _is_cancelled(claim.operation) and claim.operation.kind is not OperationKind.UPDATE:
         return noted.on(_stage_failed(claim, _cancelled(claim.operation), step))
     return noted.on(_stage_done(claim, step))
 
@@ -176,6 +180,10 @@ def failed(claim: Claim, reason: str, step: Next | None = None) -> Changes:
             binding = replace(binding, state=BindingState.BIND_FAILED)
         case OperationKind.UNBIND if binding is not None:
             binding = replace(binding, state=BindingState.UNBIND_FAILED)
+    if operation.abandons is not None:
+        said = f"{reason} The broker has forgotten it all the same, as an operator wanted."
+        ended = _ended(claim, operation, OperationStatus.FAILED, said, instance=instance, binding=binding)
+        return replace(ended, removed=f"{operation.abandons} {reason}")
     return _ended(claim, operation, OperationStatus.FAILED, reason, instance=instance, binding=binding)
 
 
@@ -356,14 +364,15 @@ def _ended(
 
 
 def _cancelled(operation: Operation) -> str:
-    return f"{subject(operation)}: {_CANCELLED}"
+    said = _CANCELLED_UPDATE if operation.kind is OperationKind.UPDATE else _CANCELLED
+    return f"{subject(operation)}: {said}"
 
 
 def _is_cancelled(operation: Operation) -> bool:
-    """Only what can be undone is cancelled, and only before it is being undone."""
+    """Only what can be undone, or left where it is, is cancelled, and only before it is being undone."""
     return (
         operation.cancel_requested_at is not None
-        and operation.kind in {OperationKind.PROVISION, OperationKind.BIND}
+        and operation.kind in {OperationKind.PROVISION, OperationKind.BIND, OperationKind.UPDATE}
         and operation.stage in {Stage.WORKING, Stage.WAITING}
     )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from broker.domain.bindings import BindingState, ServiceBinding
-from broker.domain.instances import InstanceState
+from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
 from broker.operations import stages
-from broker.store import bindings, operations
+from broker.store import bindings, instances, operations
 from broker.store.database import Transaction
 from broker.store.operations_queue import Changes, Claim
 
@@ -74,6 +75,26 @@ async def _provision(tx: Transaction, claim: Claim) -> Changes:
 
 
 async def _deprovision(tx: Transaction, claim: Claim) -> Changes:
+    if children := await instances.children(tx, claim.instance.key):
+        return await _children_first(tx, claim, children)
+    return await _bindings_first(tx, claim)
+
+
+async def _children_first(tx: Transaction, claim: Claim, children: Sequence[ServiceInstance]) -> Changes:
+    """Wait for the children, whose deletion was ordered with this one."""
+    for child in children:
+        last = await operations.last_of_instance(tx, child.platform, child.instance_id)
+        if child.state is not InstanceState.DELETING:
+            why = f" {last.description}" if last is not None and last.finished else ""
+            return stages.failed(
+                claim, f"Its child '{child.instance_id}' is not being deleted: '{child.state.value}'.{why}"
+            )
+    return stages.waiting(
+        claim, f"Waiting for {_count(len(children), 'child instance')} to be deleted", LOOK_AGAIN
+    )
+
+
+async def _bindings_first(tx: Transaction, claim: Claim) -> Changes:
     running = {op.binding_key: op for op in await operations.running_on_bindings(tx, claim.instance.key)}
     ordered = dict(claim.operation.state.get("unbinds", {}))
     living = await bindings.of_instance(tx, claim.instance.key)
@@ -111,7 +132,7 @@ async def _unbind(tx: Transaction, claim: Claim, binding: ServiceBinding) -> UUI
         instance_key=deprovision.instance_key,
         created_at=tx.now,
         due_at=tx.now,
-        deadline_at=deprovision.deadline_at,
+        deadline_at=_until(tx, deprovision),
         provisioner=deprovision.provisioner,
         handler_version=deprovision.handler_version,
         binding_id=binding.binding_id,
@@ -124,6 +145,12 @@ async def _unbind(tx: Transaction, claim: Claim, binding: ServiceBinding) -> UUI
     await operations.add(tx, unbind)
     await bindings.save(tx, replace(binding, state=BindingState.UNBINDING))
     return unbind.id
+
+
+def _until(tx: Transaction, deprovision: Operation) -> datetime:
+    """Where the record goes in any case, bindings that cannot be removed leave time to delete the rest."""
+    left = deprovision.deadline_at - tx.now
+    return deprovision.deadline_at if deprovision.abandons is None else tx.now + left / 4
 
 
 def _count(number: int, noun: str) -> str:

@@ -158,6 +158,25 @@ async def supersede(tx: Transaction, operation: Operation, description: str) -> 
     return ended
 
 
+async def locked(tx: Transaction, operation_id: UUID) -> Operation | None:
+    """Return an operation and keep others from changing it; lock its instance and binding first."""
+    return _first(await _rows(tx, table.c.id == operation_id, lock=True))
+
+
+async def hurry(tx: Transaction, operation: Operation, *, deadline_at: datetime) -> None:
+    """
+    Make a running operation that is locked and not being worked on due now, with a clean slate.
+
+    What counted against it (errors, runners that died over it) begins at nothing.
+    """
+    await tx.execute(
+        update(table)
+        .where(table.c.id == operation.id, _RUNNING)
+        .values(due_at=tx.now, errors=0, claims=0, deadline_at=deadline_at)
+    )
+    tx.wake()
+
+
 async def save_request(tx: Transaction, operation: Operation) -> None:
     """
     Write what a request may change on a running operation: `again`, `cancel_requested_at`, `deadline_at`, `due_at`.

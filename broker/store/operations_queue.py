@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, and_, func, or_, select, tuple_, update
+from sqlalchemy import Row, and_, func, literal, or_, select, tuple_, update
 
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import ServiceInstance
 from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
 from broker.store.budgets import Budgets, CallCost
+from broker.store.columns import UUID_KEY
 from broker.store.database import Database, Transaction
 from broker.store.errors import ClaimLost, SealBroken
 from broker.store.tables import operations as table
@@ -256,8 +257,9 @@ async def save(
     await _write_rest(tx, held, changes)
     if after.finished:
         tx.finished(after.id)
-        if await _nudge(tx, after):
-            tx.wake()
+        await nudge(
+            tx, after.instance_key, held.instance.parent_key, of_binding=after.binding_key is not None
+        )
     elif not goes_on and due_at <= tx.now:
         tx.wake()
     if not goes_on:
@@ -367,6 +369,29 @@ async def make_way(database: Database, lost: Claim) -> bool:
         if brought_forward.rowcount:
             tx.wake()
         return bool(brought_forward.rowcount)
+
+
+async def nudge(tx: Transaction, instance_key: UUID, parent_key: UUID | None, *, of_binding: bool) -> None:
+    """
+    Make due what waits for the end of an operation on an instance, or on one of its bindings, or for their end.
+
+    That is the instance's own operation, its children's, or its parent's.
+    """
+    if of_binding:
+        whose: Any = and_(table.c.instance_key == instance_key, table.c.binding_key.is_(None))
+    else:
+        relatives: Any = select(service_instances.c.key).where(service_instances.c.parent_key == instance_key)
+        if parent_key is not None:
+            # Not by OR, which would read all that is in progress.
+            relatives = relatives.union_all(select(literal(parent_key, UUID_KEY)))
+        whose = and_(table.c.instance_key.in_(relatives), table.c.binding_key.is_(None))
+    nudged = await tx.execute(
+        update(table)
+        .where(_RUNNING, table.c.stage == Stage.WAITING.value, table.c.owner.is_(None), whose)
+        .values(due_at=tx.now)
+    )
+    if nudged.rowcount:
+        tx.wake()
 
 
 async def _paid(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
@@ -564,19 +589,3 @@ async def _write_rest(tx: Transaction, held: Claim, changes: Changes) -> None:
             await bindings.save(tx, changes.binding)
     for what, detail in changes.events:
         await operations.note(tx, operation.id, what, detail, held.operation.owner)
-
-
-async def _nudge(tx: Transaction, ended: Operation) -> bool:
-    """Make due what waits for the end of this operation: the instance's own, or its children's."""
-    if ended.binding_key is not None:
-        whose: Any = and_(table.c.instance_key == ended.instance_key, table.c.binding_key.is_(None))
-    else:
-        whose = table.c.instance_key.in_(
-            select(service_instances.c.key).where(service_instances.c.parent_key == ended.instance_key)
-        )
-    nudged = await tx.execute(
-        update(table)
-        .where(_RUNNING, table.c.stage == Stage.WAITING.value, table.c.owner.is_(None), whose)
-        .values(due_at=tx.now)
-    )
-    return nudged.rowcount > 0

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from broker.api import refusals
-from broker.api.admin import instances
+from broker.api.admin import bindings, instances, operations, past
 from broker.api.admin.front import ROOT, AdminFront, OperatorCredentials
 from broker.api.admin.parts import AdminParts
 from broker.api.answers import answer
@@ -29,7 +29,13 @@ def admin_routes(parts: AdminParts | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        routes=[*instances.router.routes, *description.routes],
+        routes=[
+            *instances.router.routes,
+            *bindings.router.routes,
+            *operations.router.routes,
+            *past.router.routes,
+            *description.routes,
+        ],
     )
     app.state.parts = parts
     refusals.install(app, root=ROOT)

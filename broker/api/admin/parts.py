@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from broker.domain.operators import Operator
+from broker.lifecycle.administration.bindings import BindingAdministration
+from broker.lifecycle.administration.deletions import DeletionAdministration
 from broker.lifecycle.administration.instances import InstanceAdministration
+from broker.lifecycle.administration.operations import OperationAdministration
+from broker.lifecycle.administration.past import PastAdministration
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,10 @@ class AdminParts:
     """What operators may ask, and how much of a body is read."""
 
     instances: InstanceAdministration
+    bindings: BindingAdministration
+    operations: OperationAdministration
+    deletions: DeletionAdministration
+    past: PastAdministration
     body_limit: int
 
 

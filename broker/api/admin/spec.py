@@ -16,6 +16,7 @@ _REFUSALS = {
     401: "No valid token of an operator.",
     503: "A passing fault; repeat the request.",
 }
+_OF_BODIES = {403: "The role does not suffice.", 413: "The body is too large."}
 _REFUSAL = {
     "type": "object",
     "required": ["error", "description"],
@@ -43,6 +44,17 @@ def several(name: str, meaning: str, allowed: list[str]) -> dict[str, Any]:
     return query(name, meaning, {"type": "array", "items": {"type": "string", "enum": allowed}})
 
 
+def path(name: str) -> dict[str, Any]:
+    """Describe a part of the path."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+PLATFORM = query("platform", "Whose it is; needed only if several platforms have that id.")
+ONE_OF_SEVERAL = {404: "There is none.", 409: "Several platforms have one; name the platform."}
+DEED_ON_ONE_OF_SEVERAL = {
+    **ONE_OF_SEVERAL,
+    422: "Not in this state; nothing has changed.",
+}
 PAGING = [
     query(
         "limit", "Rows at most.", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}
@@ -73,7 +85,8 @@ def operation(
 ) -> dict[str, Any]:
     """Describe a route that answers 200 with *answer*."""
     responses = {"200": _response("What was asked for.", answer)}
-    for status, meaning in sorted({**_REFUSALS, **(refusals or {})}.items()):
+    told = {**_REFUSALS, **(refusals or {}), **({} if body is None else _OF_BODIES)}
+    for status, meaning in sorted(told.items()):
         responses[str(status)] = _response(meaning, _REFUSAL)
     described: dict[str, Any] = {"parameters": parameters, "responses": responses}
     if body is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.domain.catalog import Catalog
+from broker.domain.catalog import Catalog, ServicePlan
 from broker.errors import MalformedRequest, shown
 
 
@@ -11,9 +11,15 @@ def named(
 ) -> tuple[str | None, str | None]:
     """Return the names of an offering and of its plan; None for what has left the catalog."""
     offering = catalog.offering(service_offering_id)
-    if offering is None:
-        return None, None
-    return offering.name, next((plan.name for plan in offering.plans if plan.id == service_plan_id), None)
+    plan = plan_of(catalog, service_offering_id, service_plan_id)
+    return offering.name if offering else None, plan.name if plan else None
+
+
+def plan_of(catalog: Catalog, service_offering_id: str, service_plan_id: str | None) -> ServicePlan | None:
+    """Return the plan, unless it has left the catalog."""
+    if service_plan_id is None or not catalog.has_plan(service_offering_id, service_plan_id):
+        return None
+    return catalog.plan(service_offering_id, service_plan_id)[1]
 
 
 def meant(catalog: Catalog, text: str) -> frozenset[str]:

@@ -84,6 +84,18 @@ async def named(tx: Transaction, instance_id: str, platform: str | None) -> list
     return [_summary(row, tx.now) for row in await tx.execute(query)]
 
 
+async def children_of(tx: Transaction, key: UUID) -> list[str]:
+    """Return the ids of an instance's children, the oldest first."""
+    query = select(table.c.instance_id).where(table.c.parent_key == key).order_by(table.c.created_at)
+    return list((await tx.execute(query)).scalars())
+
+
+async def platforms_of(tx: Transaction, instance_id: str) -> list[str]:
+    """Return the platforms that have a living instance of that id."""
+    query = select(table.c.platform).where(table.c.instance_id == instance_id).order_by(table.c.platform)
+    return list((await tx.execute(query)).scalars())
+
+
 def _conditions(wanted: InstanceFilter, now: datetime) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.platform is not None:

@@ -1,0 +1,98 @@
+"""What an operator sends to have something done: a JSON object with a reason, and what the route wants besides."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+
+from broker.api.admin.parts import operator_of, parts_of
+from broker.api.bodies import body_of
+from broker.domain.json_values import JsonObject
+from broker.domain.operators import Deed
+from broker.errors import MalformedRequest, NotFound, shown
+from broker.lifecycle.administration.deletions import InAzure
+
+REASON_LENGTH = 500
+"""Characters of a reason at most."""
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": REASON_LENGTH, "pattern": r"\S"}
+_FLAG: dict[str, Any] = {"type": "boolean", "default": False}
+IN_AZURE: dict[str, Any] = {
+    "type": "string",
+    "enum": [each.value for each in InAzure],
+    "description": "What becomes of the resources in Azure.",
+}
+
+
+def body(required: dict[str, Any] | None = None, **optional: dict[str, Any]) -> dict[str, Any]:
+    """Describe the body of a deed."""
+    properties = {
+        "reason": _TEXT | {"description": "Why; the audit keeps it."},
+        "dry_run": _FLAG | {"description": "Check and tell, and change nothing."},
+    }
+    return {
+        "type": "object",
+        "required": ["reason", *(required or {})],
+        "additionalProperties": False,
+        "properties": properties | (required or {}) | optional,
+    }
+
+
+class Order:
+    """The body of one request for a deed, of which *names* are known besides reason and dry_run."""
+
+    def __init__(self, fields: JsonObject, *names: str) -> None:
+        self._fields = fields
+        if unknown := sorted(set(fields) - {"reason", "dry_run", *names}):
+            raise MalformedRequest(f"There is no field {shown(unknown[0])} here.")
+
+    @classmethod
+    async def read(cls, request: Request, *names: str) -> Order:
+        """
+        Read the body.
+
+        Raises:
+            MalformedRequest, BodyTooLarge: See `body_of`; or it has a field that is not known.
+        """
+        return cls(await body_of(request, limit=parts_of(request).body_limit), *names)
+
+    def deed(self, request: Request) -> Deed:
+        """Return who wants it, why, and whether for real."""
+        reason = self._fields.get("reason")
+        if not isinstance(reason, str) or not reason.strip() or len(reason) > REASON_LENGTH:
+            raise MalformedRequest(
+                f"reason must say why, in 1 to {REASON_LENGTH} characters; the audit keeps it."
+            )
+        return Deed(operator_of(request), reason.strip(), dry_run=self.flag("dry_run"))
+
+    def flag(self, name: str) -> bool:
+        """Return a field that is true or false; absent is false."""
+        value = self._fields.get(name, False)
+        if not isinstance(value, bool):
+            raise MalformedRequest(f"{name} must be true or false.")
+        return value
+
+    def in_azure(self) -> InAzure:
+        """Return what becomes of the resources in Azure; there is no default for that."""
+        value = self._fields.get("in_azure")
+        if not isinstance(value, str) or value not in set(InAzure):
+            raise MalformedRequest(
+                "in_azure must be 'keep' or 'delete': what becomes of the resources in Azure."
+            )
+        return InAzure(value)
+
+
+def operation_id_of(request: Request) -> UUID:
+    """
+    Return the operation that the path names.
+
+    Raises:
+        NotFound: It is no id of an operation.
+    """
+    text = request.path_params["operation_id"]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"There is no operation {shown(text)}.") from None
