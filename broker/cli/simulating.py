@@ -1,6 +1,12 @@
+from __future__ import annotations
+
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from broker.simulator.server import Access
 
 
 def simulate(
@@ -36,7 +42,16 @@ def simulate(
         proxy=proxy,
     )
     try:
-        asyncio.run(serve(options))
+        asyncio.run(serve(options, started=_show_page))
     except SimulatorCannotStart as reason:
         print(reason, file=sys.stderr)
         sys.exit(1)
+
+
+def _show_page(access: Access) -> None:
+    """Show a person at a terminal the way to the page; in a file the token would be where it does not belong."""
+    if sys.stdout.isatty():
+        print(
+            f"Page: {access.http_endpoint or access.endpoint}/_simulator/page#token={access.token}",
+            flush=True,
+        )

@@ -29,6 +29,7 @@ from broker.simulator.kinds import Kind
 from broker.simulator.lagging import Lagging
 from broker.simulator.ledger import Call, Ledger
 from broker.simulator.listeners import is_loopback
+from broker.simulator.page.files import page_file
 from broker.simulator.provider_routes import RESOURCES_VERSIONS
 from broker.simulator.rate_limits import RateLimits, Taken
 from broker.simulator.resources import Resources
@@ -104,9 +105,9 @@ class Simulator:
             response = _misdirected(request)
             await response(scope, receive, send)
             return
-        signing_in = await self._sign_in.answer(request, _own(request))
-        if signing_in is not None:
-            await signing_in(scope, receive, send)
+        open_to_all = page_file(request) or await self._sign_in.answer(request, _own(request))
+        if open_to_all is not None:
+            await open_to_all(scope, receive, send)
             return
         if request.url.path.startswith(PREFIX):
             response = await self._answer_control(request)

@@ -9,8 +9,8 @@ from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
 from broker.simulator.deployment_history import MOST
 from broker.simulator.deployments import Deployments
-from broker.simulator.faults import Faults
-from broker.simulator.ledger import Ledger
+from broker.simulator.faults import METHODS, OPTIONS, Faults
+from broker.simulator.ledger import KEPT, Ledger
 from broker.simulator.rate_limits import LIMITS, Kind, Limit, RateLimits
 from broker.simulator.resource_ids import ResourceId
 from broker.simulator.resources import Resources
@@ -50,6 +50,7 @@ class Control:
         add("GET", PREFIX + "/ledger", self.ledger)
         add("GET", PREFIX + "/state", self.state)
         add("GET", PREFIX + "/sign-ins", self.sign_ins)
+        add("GET", PREFIX + "/operations", self.operations)
         add("POST", PREFIX + "/faults", self.add_fault)
         add("GET", PREFIX + "/faults", self.list_faults)
         add("DELETE", PREFIX + "/faults", self.lift)
@@ -65,11 +66,16 @@ class Control:
         return routes
 
     async def ledger(self, asked: Asked) -> Reply:
-        """Every call to ARM, `?after=N` for those above a number. Calls to these routes are not in it."""
-        after = asked.query.get("after", "0")
-        if not after.isdigit():
-            raise _refused("after must be a number")
-        return Reply(200, {"calls": self._ledger.after(int(after))})
+        """
+        Every call to ARM, `?after=N` for those above a number, `?last=N` for the newest of these.
+
+        Calls to these routes are not in it.
+        """
+        after, last = asked.query.get("after", "0"), asked.query.get("last", str(KEPT))
+        if not (after.isdecimal() and last.isdecimal()):
+            raise _refused("after and last must be numbers")
+        calls = self._ledger.after(int(after))
+        return Reply(200, {"calls": calls[max(0, len(calls) - int(last)) :]})
 
     async def state(self, asked: Asked) -> Reply:
         """What lives now."""
@@ -78,6 +84,7 @@ class Control:
             200,
             {
                 "subscription_id": self._state.subscription,
+                "cloud": self._state.cloud.environment,
                 "groups": [
                     {"name": group.name, "location": group.location, "tags": group.tags, "state": group.state}
                     for group in self._state.groups.values()
@@ -102,6 +109,17 @@ class Control:
             },
         )
 
+    async def operations(self, asked: Asked) -> Reply:
+        """The operations of one deployment, `?deployment=ID`, as ARM lists them, but noted nowhere."""
+        wanted = asked.query.get("deployment", "").lower()
+        steps = [
+            step.as_json(deployment.id)
+            for deployment in self._deployments.history.everywhere()
+            if deployment.id.lower() == wanted
+            for step in deployment.steps
+        ]
+        return Reply(200, {"value": steps})
+
     async def sign_ins(self, asked: Asked) -> Reply:
         """Who asked for a token, where, and for which scope."""
         del asked
@@ -112,7 +130,11 @@ class Control:
 
     async def list_faults(self, asked: Asked) -> Reply:
         del asked
-        return Reply(200, {"faults": self._faults.as_json()})
+        kinds = {
+            kind: {"options": sorted(options), "methods": sorted(METHODS.get(kind, ()))}
+            for kind, options in OPTIONS.items()
+        }
+        return Reply(200, {"faults": self._faults.as_json(), "kinds": kinds})
 
     async def lift(self, asked: Asked) -> Reply:
         self._faults.lift(asked.names.get("fault"))
