@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 
 import structlog
 from starlette.types import ASGIApp
@@ -53,6 +54,7 @@ from broker.provisioners.registry import registry
 from broker.settings import Settings
 from broker.shipped import shipped
 from broker.store import resealing
+from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import SchemaOutdated, SealingKeysMissing
 from broker.store.overview import overview
@@ -145,10 +147,11 @@ async def running(
         )
         cloud = cloud_of(settings)
         provisioner_options = _provisioner_options(settings)
-        async with resource_manager(settings, cloud, metrics) as arm:
+        meter = CallMeter(settings.azure_client_id or "", settings.azure_call_share)
+        async with resource_manager(settings, cloud, metrics, meter) as arm:
             provisioners = registry(provisioner_options, arm)
             runner = (
-                _runner(settings, database, provisioners, failpoints, metrics, catalog)
+                _runner(settings, database, provisioners, failpoints, metrics, catalog, meter)
                 if with_runner
                 else None
             )
@@ -244,7 +247,9 @@ async def _working(
 
 
 @asynccontextmanager
-async def resource_manager(settings: Settings, cloud: Cloud, metrics: Metrics) -> AsyncIterator[Arm]:
+async def resource_manager(
+    settings: Settings, cloud: Cloud, metrics: Metrics, meter: CallMeter | None = None
+) -> AsyncIterator[Arm]:
     secret = settings.azure_client_secret
     simulated = settings.azure_authentication == "simulator"
 
@@ -256,6 +261,9 @@ async def resource_manager(settings: Settings, cloud: Cloud, metrics: Metrics) -
             subscription=call.subscription or "",
             remaining=call.remaining,
         )
+        if meter is not None:
+            remaining = 0 if call.status == HTTPStatus.TOO_MANY_REQUESTS else call.remaining
+            meter.called(call.subscription, call.kind, region=call.region, remaining=remaining)
 
     proxy = settings.azure_proxy
     async with http_client(
@@ -310,6 +318,7 @@ def _runner(
     failpoints: Failpoints | None,
     metrics: Metrics,
     catalog: CatalogSource,
+    meter: CallMeter,
 ) -> Runner:
     return Runner(
         database,
@@ -322,6 +331,7 @@ def _runner(
         ),
         failpoints=failpoints,
         observer=_PlanNames(metrics, catalog),
+        meter=meter,
     )
 
 

@@ -186,6 +186,11 @@ class Settings(DatabaseSettings):
         default=timedelta(seconds=5),
         description="How long to wait before looking at Azure's long work again.",
     )
+    azure_call_share: Annotated[float, Field(ge=0.01, le=100)] = Field(
+        default=1.0,
+        description="The part of Azure's documented rate limits that this broker may use. Less than 1 leaves room for "
+        "others who use its identity; more is for a subscription to which Azure has granted more.",
+    )
     data_plane_ca_file: CertificatesFile | None = Field(
         default=None, description="Certificates (PEM) trusted for database servers instead of the system's."
     )

@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
 """Which of Azure's three buckets a method is charged to; anything else is a write."""
 
 MAX_PAGES = 200
+_LONGEST_REGION = 60
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Call:
     One call as metrics and budgets see it: no host, no names, no content.
 
     `status` is None when no answer came. `remaining` is how many calls of this kind Azure says are left, and
-    `retry_after` in seconds what it asked for.
+    `retry_after` in seconds what it asked for. `region` is the one of Azure's in which Resource Manager answered.
     """
 
     kind: Kind
@@ -58,6 +59,7 @@ class Call:
     seconds: float
     remaining: int | None
     retry_after: float | None
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ class Caller:
                         time.perf_counter() - started,
                         remaining_from(headers).get(kind),
                         wait.total_seconds() if wait is not None else None,
+                        region_from(headers),
                     )
                 )
         if status not in accept:
@@ -233,6 +236,12 @@ def remaining_from(headers: Mapping[str, str]) -> dict[Kind, int]:
             if said.isdecimal():
                 remaining[kind] = min(int(said), remaining.get(kind, int(said)))
     return remaining
+
+
+def region_from(headers: Mapping[str, str]) -> str | None:
+    """Return the region in which Resource Manager answered: each has buckets of its own."""
+    region, colon, _ = headers.get("x-ms-routing-request-id", "").partition(":")
+    return region.upper() if colon and region.isalnum() and len(region) <= _LONGEST_REGION else None
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

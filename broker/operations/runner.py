@@ -21,6 +21,7 @@ from broker.operations.observing import Observer, Unobserved
 from broker.operations.retrying import UNFORESEEN_AT_MOST, Trouble
 from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work
 from broker.store import budgets, operations_queue
+from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import ClaimLost
 from broker.store.operations_queue import Changes, Claim
@@ -80,6 +81,7 @@ class Runner:
         *,
         failpoints: Failpoints | None = None,
         observer: Observer | None = None,
+        meter: CallMeter | None = None,
     ) -> None:
         self._database = database
         self._provisioners = dict(provisioners)
@@ -87,6 +89,7 @@ class Runner:
         self._options = options
         self._failpoints = failpoints or Failpoints()
         self._observer = observer or Unobserved()
+        self._meter = meter or CallMeter()
         self._in_flight: dict[UUID, _InFlight] = {}
         # Saves take turns before they ask for a connection, and leave half of the connections to requests.
         self._saving = asyncio.Semaphore(max(1, database.writers // 2))
@@ -156,6 +159,7 @@ class Runner:
                     at_most=free,
                     known=self._known,
                     others_after=self._options.undo_grace + self._options.lease * 2,
+                    meter=self._meter,
                 )
             except StoreUnavailable:
                 faults += 1
@@ -240,7 +244,10 @@ class Runner:
             if not stages.needs_no_waiting(claim):
                 return await self._save(one, claim, None)
             claim = replace(claim, operation=replace(claim.operation, stage=Stage.WORKING))
-        step = await self._ask_provisioner(claim, one.lease)
+        try:
+            step = await self._ask_provisioner(claim, one.lease)
+        finally:
+            self._meter.settle(claim.operation.subscription, claim.paid)
         return await self._save(one, claim, step)
 
     async def _ask_provisioner(self, claim: Claim, lease: Lease) -> Next | Trouble:
@@ -321,6 +328,7 @@ class Runner:
                     held,
                     step,
                     undo_grace=self._options.undo_grace,
+                    pace=self._pace(claim.operation.subscription),
                     spread=random.random(),  # noqa: S311 - spreads load
                 )
             after = await operations_queue.save(
@@ -328,11 +336,13 @@ class Runner:
                 held,
                 changes,
                 lease=self._options.lease,
+                meter=self._meter,
                 halfway=lambda: self._failpoints.reached(Failpoints.IN_SAVE, claim.operation),
             )
             if isinstance(step, Trouble) and step.blocks_everybody and claim.operation.subscription:
                 blocked_for = min(step.retry_after or _BLOCKED_FOR, _BLOCKED_AT_MOST)
-                await budgets.block(tx, claim.operation.subscription, until=tx.now + blocked_for)
+                account = self._meter.account(claim.operation.subscription)
+                await budgets.block(tx, account, until=tx.now + blocked_for)
         self._failpoints.reached(Failpoints.SAVED, claim.operation)
         self._told(claim, changes)
         if after is not None:
@@ -345,6 +355,10 @@ class Runner:
         """Whether this process knows the operation's provisioner in its version."""
         operation = claim.operation
         return self._known.get(operation.provisioner, -1) >= operation.handler_version
+
+    def _pace(self, subscription: str | None) -> timedelta:
+        """Return how long a look has to wait for its turn among all that are looked at."""
+        return budgets.pace(self._meter.active(subscription), self._meter.share)
 
     def _mind(self, delay: timedelta) -> None:
         """Wake the dispatcher early when something was put off to before it would look again."""

@@ -13,9 +13,11 @@ from broker.domain.operations import ExternalResource, Operation, OperationKind,
 from broker.operations.retrying import CLAIMS_AT_MOST, Trouble, back_off
 from broker.provisioners.base import Next, Outcome
 from broker.provisioners.records import shown
-from broker.store.budgets import CallCost
+from broker.store.call_meter import CallCost
 from broker.store.operations_queue import FIRST_COST, Changes, Claim
 
+_JITTER = 0.1
+"""The part by which a delay is drawn out at random: what began together must not be looked at together."""
 _CANCELLED = "it was cancelled before it had ended. Order it again if it is still wanted."
 _CANCELLED_UPDATE = (
     "it was cancelled before it had ended. What had begun in Azure may still take effect there; the next update "
@@ -90,14 +92,31 @@ def needs_no_waiting(claim: Claim) -> bool:
     return operation.kind in {OperationKind.BIND, OperationKind.UNBIND}
 
 
-def advance(claim: Claim, step: Next | Trouble, *, undo_grace: timedelta, spread: float) -> Changes:
-    """Return what to write after a step; *claim* is what the store holds now, locked."""
+def advance(
+    claim: Claim,
+    step: Next | Trouble,
+    *,
+    undo_grace: timedelta,
+    spread: float,
+    pace: timedelta = timedelta(0),
+) -> Changes:
+    """
+    Return what to write after a step; *claim* is what the store holds now, locked.
+
+    Args:
+        claim: What was worked on.
+        step: What came of it.
+        undo_grace: How much longer than the order its clean-up may take.
+        spread: A random number from 0 to 1.
+        pace: How far apart two looks at the same thing must be, so that there are calls enough for everybody's.
+    """
     if isinstance(step, Trouble):
         return _after_trouble(claim, step, undo_grace=undo_grace, spread=spread)
     claim = _with_results(claim, step)
     noted = _Noted(step)
     if step.outcome is Outcome.GO_ON:
-        return noted.on(_going_on(claim, step, undo_grace=undo_grace))
+        delay = look_again_in(step.delay, pace=pace, spread=spread)
+        return noted.on(_going_on(claim, replace(step, delay=delay), undo_grace=undo_grace))
     if step.outcome is Outcome.FAILED:
         said = step.description or (
             f"{subject(claim.operation)}: it failed at {claim.step or 'its first step'} without a reason; an operator "
@@ -107,6 +126,11 @@ def advance(claim: Claim, step: Next | Trouble, *, undo_grace: timedelta, spread
     if _is_cancelled(claim.operation) and claim.operation.kind is not OperationKind.UPDATE:
         return noted.on(_stage_failed(claim, _cancelled(claim.operation), step))
     return noted.on(_stage_done(claim, step))
+
+
+def look_again_in(delay: timedelta, *, pace: timedelta, spread: float) -> timedelta:
+    """Return when to look again: when the step wants it, at the common pace, and not all at one moment."""
+    return delay if delay <= timedelta(0) else max(delay, pace) * (1 + _JITTER * spread)
 
 
 def touches_instance(claim: Claim, step: Next | Trouble) -> bool:

@@ -24,6 +24,8 @@ from broker.provisioners.records import secrets_of
 from broker.provisioners.verdicts import from_azure, request_id
 
 LONGEST_POLL = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(minutes=10)
+"""However late Azure wants to be asked again: a slip of its would hold an operation up to its deadline."""
 SLOWEST = 6
 """How many poll intervals lie between two looks at what has been going on for long."""
 MOST_ATTEMPTS = 3
@@ -116,8 +118,8 @@ def waited(work: Work, key: str) -> timedelta:
 
 def poll_delay(interval: timedelta, age: timedelta, retry_after: timedelta | None = None) -> timedelta:
     """Return when to look again: soon at first, then ever less often; never before Azure wants it."""
-    own = min(max(interval, age / 4), interval * SLOWEST)
-    return min(max(own, retry_after or timedelta(0)), max(LONGEST_POLL, interval))
+    own = min(max(interval, age / 4), interval * SLOWEST, max(LONGEST_POLL, interval))
+    return max(own, min(retry_after or timedelta(0), LONGEST_WAIT))
 
 
 def retry_delay(interval: timedelta, attempt: int, key: UUID) -> timedelta:

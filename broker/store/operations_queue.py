@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, and_, func, literal, or_, select, tuple_, update
+from sqlalchemy import Row, and_, case, func, literal, or_, select, tuple_, update
 
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import ServiceInstance
 from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
-from broker.store.budgets import Budgets, CallCost
+from broker.store.budgets import Budgets
+from broker.store.call_meter import Account, CallCost, CallMeter
 from broker.store.columns import UUID_KEY
 from broker.store.database import Database, Transaction
 from broker.store.errors import ClaimLost, SealBroken
@@ -28,6 +29,7 @@ FIRST_COST = CallCost(reads=2, writes=1)
 """What a step may cost that nobody has spoken about yet."""
 _RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
 _DELETIONS = frozenset({OperationKind.DEPROVISION, OperationKind.UNBIND})
+_ONLY_LOOKS = case((table.c.cost_writes + table.c.cost_deletes > 0, 0), else_=1)
 _DOUBLED_AT_MOST = 4
 _TRY_TO_OPEN_AGAIN = timedelta(minutes=1)
 
@@ -49,6 +51,8 @@ class Claim:
     resources: tuple[ExternalResource, ...] = ()
     step: str = ""
     step_since: datetime | None = None
+    paid: CallCost = field(default_factory=CallCost)
+    """What was debited from the shared budget for the step that comes now."""
 
     @property
     def unopened(self) -> bool:
@@ -107,11 +111,13 @@ async def claim(
     at_most: int,
     known: Mapping[str, int],
     others_after: timedelta | None = None,
+    meter: CallMeter | None = None,
 ) -> Claimed:
     """
     Take the operations that have been due longest and mark them as this runner's.
 
-    Two runners never hold one operation. The database's clock decides what is due and when a lease is over.
+    Those that will change something in Azure come before those that only look how far it is. Two runners never
+    hold one operation. The database's clock decides what is due and when a lease is over.
     A claim lasts for *lease* unless it is renewed; after that another runner may take the operation over.
     One whose holders died without a word gets twice the lease each time, so that it kills fewer runners.
     What the shared budget cannot pay for now is put off, not taken.
@@ -124,10 +130,12 @@ async def claim(
         known: Provisioners of this process with the newest handler version that each can carry on.
         others_after: How long after its deadline an operation is taken that this process cannot carry on, so that
             it ends: nobody else has taken it for so long. None: never.
+        meter: What this process knows of its calls; without one it has made none.
 
     Raises:
         StoreUnavailable: The database did not answer. Nothing is known to be claimed.
     """
+    meter = meter or CallMeter()
     async with database.transaction() as tx:
         workable = or_(
             *(
@@ -140,12 +148,13 @@ async def claim(
             await tx.execute(
                 select(table)
                 .where(_RUNNING, table.c.due_at <= tx.now, workable)
-                .order_by(table.c.due_at)
+                .order_by(_ONLY_LOOKS, table.c.due_at)
                 .limit(at_most)
                 .with_for_update(skip_locked=True)
             )
         )
-        taken = await _paid(tx, rows)
+        paid = await _paid(tx, rows, meter)
+        taken = [row for row in rows if row.number in paid]
         by_claims: dict[int, list[int]] = {}
         for row in taken:
             by_claims.setdefault(min(row.claims, _DOUBLED_AT_MOST), []).append(row.number)
@@ -170,7 +179,9 @@ async def claim(
             )
             due_at = soonest.scalar_one()
             next_due_in = None if due_at is None else due_at - tx.now
-        claims_made = await _loaded(tx, taken, owner)
+        if meter.wants_a_count:
+            meter.counted(await _active(tx))
+        claims_made = [replace(claim, paid=paid[number]) for number, claim in await _loaded(tx, taken, owner)]
         late = [tx.now - row.due_at for row in taken]
         return Claimed(claims_made, next_due_in, full=len(rows) == at_most, late=late)
 
@@ -224,6 +235,7 @@ async def save(
     changes: Changes,
     *,
     lease: timedelta,
+    meter: CallMeter | None = None,
     halfway: Callable[[], None] = lambda: None,
 ) -> Claim | None:
     """
@@ -239,8 +251,9 @@ async def save(
     )
     due_at = tx.now + (lease if goes_on else max(changes.delay, timedelta(0)))
     if goes_on:
-        budgets = await Budgets.locked(tx, _spenders([(after.subscription, changes.cost)]))
-        wait = budgets.debit(after.subscription, changes.cost)
+        meter = meter or CallMeter()
+        budgets = await Budgets.locked(tx, _spenders([(after.subscription, changes.cost)]), meter)
+        wait = budgets.debit(_account(after.subscription, meter), changes.cost)
         await budgets.store()
         if wait > timedelta(0):
             goes_on, due_at = False, tx.now + wait
@@ -275,6 +288,7 @@ async def save(
         resources=living,
         step=changes.step,
         step_since=changes.step_since,
+        paid=changes.cost,
         now=tx.now,
     )
 
@@ -394,17 +408,19 @@ async def nudge(tx: Transaction, instance_key: UUID, parent_key: UUID | None, *,
         tx.wake()
 
 
-async def _paid(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+async def _paid(tx: Transaction, rows: Sequence[Row[Any]], meter: CallMeter) -> dict[int, CallCost]:
+    """Return what was debited for each operation that is taken; the others are put off."""
     costs = {row.number: CallCost(row.cost_reads, row.cost_writes, row.cost_deletes) for row in rows}
-    budgets = await Budgets.locked(tx, _spenders((row.subscription, costs[row.number]) for row in rows))
-    taken = []
+    spenders = _spenders((row.subscription, costs[row.number]) for row in rows)
+    budgets = await Budgets.locked(tx, spenders, meter)
+    paid = {}
     for row in rows:
         left = row.deadline_at - tx.now
         if left <= timedelta(0) and row.stage != Stage.UNDOING.value:
             # It is only taken to be ended or undone, which is noted without a call.
-            taken.append(row)
+            paid[row.number] = CallCost()
             continue
-        wait = budgets.debit(row.subscription, costs[row.number])
+        wait = budgets.debit(_account(row.subscription, meter), costs[row.number])
         if wait > timedelta(0):
             # However little Azure lets through, the deadline is noticed when it comes.
             put_off = min(wait, left) if left > timedelta(0) else wait
@@ -412,16 +428,29 @@ async def _paid(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
                 update(table).where(table.c.number == row.number).values(due_at=tx.now + put_off, owner=None)
             )
         else:
-            taken.append(row)
+            paid[row.number] = costs[row.number]
     await budgets.store()
-    return taken
+    return paid
+
+
+async def _active(tx: Transaction) -> dict[str, int]:
+    counted = await tx.execute(
+        select(table.c.subscription, func.count().label("number"))
+        .where(_RUNNING, table.c.subscription.is_not(None))
+        .group_by(table.c.subscription)
+    )
+    return {row.subscription: row.number for row in counted}
+
+
+def _account(subscription: str | None, meter: CallMeter) -> Account | None:
+    return None if subscription is None else meter.account(subscription)
 
 
 def _spenders(costs: Iterable[tuple[str | None, CallCost]]) -> set[str]:
     return {subscription for subscription, cost in costs if subscription is not None and not cost.nothing}
 
 
-async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[Claim]:
+async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[tuple[int, Claim]]:
     """Load what the operations work on; one whose values do not open is put off and holds up no other."""
     if not rows:
         return []
@@ -429,7 +458,7 @@ async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list
         return await _opened(tx, rows, owner)
     except SealBroken as fault:
         if len(rows) > 1:
-            return [claim for row in rows for claim in await _loaded(tx, [row], owner)]
+            return [loaded for row in rows for loaded in await _loaded(tx, [row], owner)]
         if _goes_by_the_record(rows[0], tx.now):
             tx.opens_all = False
             try:
@@ -446,7 +475,7 @@ def _goes_by_the_record(row: Row[Any], now: datetime) -> bool:
     return undoing or row.kind in _DELETIONS or row.deadline_at <= now
 
 
-async def _opened(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[Claim]:
+async def _opened(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[tuple[int, Claim]]:
     homes = await instances.by_keys(tx, {row.instance_key for row in rows})
     parents = await instances.by_keys(
         tx, {home.parent_key for home in homes.values() if home.parent_key is not None}
@@ -468,23 +497,22 @@ async def _opened(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list
         predecessor = None
         if binding is not None and binding.predecessor_id is not None:
             predecessor = await bindings.get(tx, instance.key, binding.predecessor_id)
-        claims.append(
-            Claim(
-                operation=operation,
-                instance=instance,
-                now=tx.now,
-                binding=binding,
-                parent=parents.get(instance.parent_key) if instance.parent_key else None,
-                predecessor=predecessor,
-                resources=tuple(
-                    resource
-                    for resource in recorded.get(instance.key, [])
-                    if row.binding_key is None or resource.binding_key == row.binding_key
-                ),
-                step=row.step,
-                step_since=row.step_since,
-            )
+        claim = Claim(
+            operation=operation,
+            instance=instance,
+            now=tx.now,
+            binding=binding,
+            parent=parents.get(instance.parent_key) if instance.parent_key else None,
+            predecessor=predecessor,
+            resources=tuple(
+                resource
+                for resource in recorded.get(instance.key, [])
+                if row.binding_key is None or resource.binding_key == row.binding_key
+            ),
+            step=row.step,
+            step_since=row.step_since,
         )
+        claims.append((row.number, claim))
     return claims
 
 

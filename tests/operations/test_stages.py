@@ -11,6 +11,7 @@ from broker.operations import stages
 from broker.operations.retrying import Trouble
 from broker.provisioners.base import StepFailed
 from broker.store import bindings, budgets, instances, operations, resources
+from broker.store.call_meter import Account, CallCost, CallMeter
 from broker.store.database import Database
 from broker.store.operations_queue import Claim
 from tests.operations.engine import a_runner, accept, ended, until
@@ -388,7 +389,7 @@ async def test_an_operation_whose_time_is_over_ends_however_little_azure_lets_th
 ):
     doomed = an_instance(**READY, subscription="poor")
     async with database.transaction() as tx:
-        await budgets.block(tx, "poor", until=tx.now + timedelta(hours=1))
+        await budgets.block(tx, Account("poor"), until=tx.now + timedelta(hours=1))
         deadline = tx.now + timedelta(seconds=0.5)
 
     accepted = await accept(
@@ -420,8 +421,8 @@ async def test_one_answer_of_azure_s_does_not_stop_everybody_for_hours(database:
     async with a_runner(database, Throttled(world)):
         await until(told)
     async with database.transaction() as tx:
-        left = await budgets.Budgets.locked(tx, {"poor"})
-        wait = left.debit("poor", budgets.CallCost(reads=1))
+        left = await budgets.Budgets.locked(tx, {"poor"}, CallMeter())
+        wait = left.debit(Account("poor"), CallCost(reads=1))
 
     assert timedelta(minutes=1) < wait <= timedelta(minutes=5)
 
