@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from broker.simulator import blobs, postgresql, storage
+from broker.simulator import blobs, cosmos_db, postgresql, service_bus, storage
 from broker.simulator.arm import Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
@@ -83,6 +83,8 @@ class Simulator:
         every = [
             *postgresql.kinds(self.state, durations, databases),
             *storage.kinds(self.state, durations),
+            *service_bus.kinds(self.state, durations),
+            *cosmos_db.kinds(self.state, durations),
         ]
         resources = Resources(self.state, clock, every, Kind(self.state, durations))
         deployments = Deployments(self.state, resources, clock, durations)

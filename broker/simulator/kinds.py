@@ -25,6 +25,8 @@ class Kind:
     # What a call is answered with that begins the work, and which work is done before the answer.
     begun: ClassVar[Mapping[str, int]] = {"create": 201, "update": 200, "delete": 202}
     at_once: ClassVar[frozenset[str]] = frozenset()
+    # Actions that are answered before they are done, with 202.
+    long_actions: ClassVar[frozenset[str]] = frozenset()
     # A write to a child holds the top-level parent, and the other way round.
     holds_family = False
     working: ClassVar[Mapping[str, str]] = {
@@ -39,7 +41,7 @@ class Kind:
         self.durations = durations
 
     def duration(self, what: str) -> timedelta:
-        """How long *what* (create, update or delete) takes in simulated time."""
+        """How long *what* (create, update, delete or action) takes in simulated time."""
         return timedelta(0) if what in self.at_once else timedelta(seconds=1)
 
     def check_body(self, identity: ResourceId, body: Mapping[str, Any], existing: Resource | None) -> None:
@@ -88,6 +90,14 @@ class Kind:
         """The body of a resource that is there without ever having been put; None for most types."""
         del identity
         return None
+
+    def check_action(self, resource: Resource, name: str, body: Mapping[str, Any] | None) -> None:
+        """
+        Refuse an action that takes long before it is begun.
+
+        Raises:
+            ArmError: 400, what is wrong.
+        """
 
     def action(self, resource: Resource, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """

@@ -71,6 +71,8 @@ class LongRunningRoutes:
             raise operation.error
         if operation.kind == "delete":
             return Reply(204 if "namespace" in asked.names else 200)
+        if operation.kind == "action":
+            return Reply(200)
         return Reply(200, self._resources.shown(self._resources.find(ResourceId.parse(operation.target))))
 
     def _asked_for(self, asked: Asked) -> LongRunning:

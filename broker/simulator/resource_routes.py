@@ -126,6 +126,10 @@ class ResourceRoutes:
         identity = self._identity(asked, path)
         model_of(identity.type, asked.api_version)
         body = asked.body if isinstance(asked.body, dict) else None
+        operation = self._resources.begin_action(identity, action, body)
+        if operation is not None:
+            canonical = self._resources.canonical(identity)
+            return Reply(202, None, self._work.follow(asked, canonical, operation))
         return Reply(200, self._resources.action(identity, action, body))
 
     def _identity(self, asked: Asked, rest: str) -> ResourceId:

@@ -252,13 +252,53 @@ class Resources:
         Raises:
             ArmError: It is not there, is still being created, or has no such action.
         """
+        resource = self._ready(identity)
+        return self.kind(identity).action(resource, name.lower(), body)
+
+    def begin_action(
+        self, identity: ResourceId, name: str, body: Mapping[str, Any] | None
+    ) -> LongRunning | None:
+        """
+        Begin a POST action that takes long; None for one that is answered at once.
+
+        Raises:
+            ArmError: As `action`, or the resource is busy.
+        """
+        kind = self.kind(identity)
+        if name.lower() not in kind.long_actions:
+            return None
+        resource = self._ready(identity)
+        self._check_idle(identity, kind)
+        kind.check_action(resource, name.lower(), body)
+        operation = self._state.begin("action", str(resource.id))
+        resource.busy, resource.state = operation, kind.working["update"]
+        self._state.keep(asyncio.create_task(self._act(resource, kind, operation, name.lower(), body)))
+        return operation
+
+    async def _act(
+        self,
+        resource: Resource,
+        kind: Kind,
+        operation: LongRunning,
+        name: str,
+        body: Mapping[str, Any] | None,
+    ) -> None:
+        error = None
+        try:
+            await self._clock.sleep(kind.duration("action"))
+            kind.action(resource, name, body)
+        except Exception as failed:  # noqa: BLE001  likewise
+            error = _failure(failed, frozenset())
+        self._release(resource, kind, operation, error)
+
+    def _ready(self, identity: ResourceId) -> Resource:
         resource = self.find(identity)
         kind = self.kind(identity)
         if resource.state in {kind.working["create"], kind.working["delete"]}:
             raise ArmError(
                 409, "ResourceNotReady", f"'{resource.id.name}' is {resource.state.lower()}; try again later."
             )
-        return kind.action(resource, name.lower(), body)
+        return resource
 
     def plant(self, identity: ResourceId, body: Mapping[str, Any]) -> Resource:
         """Put a resource of somebody else's, in any `state`: without checks, at once, with no database behind it."""

@@ -95,6 +95,7 @@ class State:
         self.taken_elsewhere: set[tuple[str, str]] = set()
         self.providers = Providers()
         self.role_assignments: dict[str, dict[str, Any]] = {}
+        self.access_keys: dict[str, dict[str, str]] = {}
         self.account_keys: dict[str, dict[str, str]] = {}
         self.storage_base = ""
         self.page_size = PAGE
