@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from broker.catalog.publishing import publish
 from broker.catalog.reader import read_catalog
 from broker.catalog.source import CatalogSource as PublishedCatalog
 from broker.domain.catalog import Catalog
+from broker.domain.inventory import StrayKind
 from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
 from broker.lifecycle.administration.bindings import BindingAdministration
@@ -47,13 +49,15 @@ from broker.lifecycle.polling import Polling
 from broker.metrics import CONTENT_TYPE, Metrics
 from broker.operations.failpoints import Failpoints
 from broker.operations.runner import Runner, RunnerOptions
+from broker.operations.stocktaking import Stocktaker, StocktakingOptions
 from broker.provisioners.base import Provisioner
 from broker.provisioners.foresight import foreseeing
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.registry import registry
+from broker.provisioners.survey import Survey
 from broker.settings import Settings
 from broker.shipped import shipped
-from broker.store import resealing
+from broker.store import inventories, resealing
 from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import SchemaOutdated, SealingKeysMissing
@@ -176,7 +180,8 @@ async def running(
                 )
                 if settings.admin_port is None:
                     api, admin = beside(api, admin), None
-            async with _working(database, catalog, runner, metrics) as tasks:
+            stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
+            async with _working(database, catalog, runner, stocktaker, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": _database_answers(database)},
@@ -226,7 +231,11 @@ async def _keys_are_at_hand(database: Database, *, lost: Collection[str]) -> Non
 
 @asynccontextmanager
 async def _working(
-    database: Database, catalog: PublishedCatalog, runner: Runner | None, metrics: Metrics
+    database: Database,
+    catalog: PublishedCatalog,
+    runner: Runner | None,
+    stocktaker: Stocktaker | None,
+    metrics: Metrics,
 ) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
     async with asyncio.TaskGroup() as group:
         tasks = {
@@ -234,6 +243,8 @@ async def _working(
             "counting": group.create_task(_count(database, catalog, metrics), name="counting"),
             "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
         }
+        if stocktaker is not None:
+            tasks["inventory"] = group.create_task(stocktaker.run(), name="inventory")
         if runner is not None:
             tasks["runner"] = group.create_task(runner.run(), name="runner")
         try:
@@ -324,7 +335,7 @@ def _runner(
         database,
         provisioners,
         RunnerOptions(
-            name=f"{socket.gethostname()}-{os.getpid()}",
+            name=_process_name(),
             lease=settings.lease,
             in_flight=settings.in_flight,
             retention=settings.history_retention,
@@ -333,6 +344,20 @@ def _runner(
         observer=_PlanNames(metrics, catalog),
         meter=meter,
     )
+
+
+def _stocktaker(settings: Settings, database: Database, survey: Survey) -> Stocktaker:
+    return Stocktaker(
+        database,
+        survey,
+        StocktakingOptions(
+            name=_process_name(), every=settings.inventory_interval if settings.inventory else None
+        ),
+    )
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 class _PlanNames:
@@ -372,6 +397,12 @@ async def _count(database: Database, catalog: CatalogSource, metrics: Metrics) -
                     key = kind, plan_name(catalog.current(), plan_id)
                     counts[key] = counts.get(key, 0) + number
             metrics.operations_counted(counts, now.oldest)
+            async with database.transaction(read_only=True) as tx:
+                found = await inventories.read(tx)
+            kinds = Counter(stray.kind for stray in found.strays)
+            metrics.stock_taken(
+                missing=len(found.missing), strays={kind.value: kinds[kind] for kind in StrayKind}
+            )
         await asyncio.sleep(_COUNT_EVERY.total_seconds())
 
 
@@ -403,6 +434,7 @@ def _database_answers(database: Database) -> Check:
     async def check() -> str | None:
         try:
             await database.revision_is_current()
+            await database.takes_writes()
         except (StoreUnavailable, SchemaOutdated) as fault:
             return str(fault)
         return None

@@ -21,6 +21,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── ChangeNotSupported          plan or parameter cannot be changed so
     │   ├── NotBindable
     │   ├── InstanceUnusable            its creation or deletion has failed
+    │   ├── InstanceMissing             it was deleted in Azure, past the broker
     │   ├── SealingKeyMissing           its stored values cannot be opened
     │   ├── WrongState                  an operator's deed that makes no sense in this state
     │   └── HasChildren                 a parent cannot go before its children
@@ -34,6 +35,7 @@ The refusals of the broker, one class each; code and status belong to the class.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 
 class BrokerError(Exception):
@@ -259,6 +261,18 @@ class InstanceUnusable(Unprocessable):
     code = "InstanceUnusable"
 
 
+class InstanceMissing(Unprocessable):
+    """The service instance is not there in Azure any more, though the broker has not deleted it."""
+
+    code = "InstanceMissing"
+
+    def __init__(self, instance_id: str, since: datetime) -> None:
+        super().__init__(
+            f"Service instance {shown(instance_id)} is missing in Azure since {since:%Y-%m-%d %H:%M} UTC: it was "
+            "deleted there, past the broker. Deprovision it, or have it restored in Azure under the same name."
+        )
+
+
 class SealingKeyMissing(Unprocessable):
     """
     What is stored of it was sealed with a key that the broker does not have.
@@ -320,13 +334,19 @@ class Unavailable(BrokerError):
 
 
 class StoreUnavailable(Unavailable):
-    """The broker's database did not answer in time; nothing is known to have changed."""
+    """
+    The broker's database did not answer in time, or takes no writes; nothing is known to have changed.
+
+    `why` says of the database what is wrong with it.
+    """
 
     code = "StoreUnavailable"
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "does not answer at the moment", *, lasting: bool = False) -> None:
+        self.why = why
+        mend = " An operator has to mend that." if lasting else ""
         super().__init__(
-            "The broker's database does not answer at the moment. Repeat the request.", retry_after=5
+            f"The broker's database {why}.{mend} Repeat the request.", retry_after=30 if lasting else 5
         )
 
 

@@ -53,6 +53,17 @@ class Metrics:
             "Age of the operation that has been in progress longest; 0 if there is none.",
             registry=self.registry,
         )
+        self._missing = Gauge(
+            "broker_missing_instances",
+            "Service instances that the last look at Azure did not find there.",
+            registry=self.registry,
+        )
+        self._strays = Gauge(
+            "broker_stray_resources",
+            "Resources with the broker's tags that belong to no living service instance, by kind (orphan, abandoned).",
+            ["kind"],
+            registry=self.registry,
+        )
         self._due_lag = Histogram(
             "broker_due_lag_seconds",
             "How much later than due an operation was claimed.",
@@ -106,6 +117,12 @@ class Metrics:
         for (kind, plan), count in in_progress.items():
             self._operations_in_progress.labels(kind, plan).set(count)
         self._oldest.set(oldest.total_seconds() if oldest else 0)
+
+    def stock_taken(self, *, missing: int, strays: dict[str, int]) -> None:
+        """Replace what the last look at Azure has found: missing instances, and strays by kind."""
+        self._missing.set(missing)
+        for kind, count in strays.items():
+            self._strays.labels(kind).set(count)
 
     def claimed_late(self, by: timedelta) -> None:
         """Record how much later than due an operation was claimed."""

@@ -208,6 +208,14 @@ class Settings(DatabaseSettings):
     in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=500, description="How many operations one runner carries at once."
     )
+    inventory: bool = Field(
+        default=True,
+        description="Whether to look from time to time for resources without a record and records without a resource; "
+        "operators can ask for it either way.",
+    )
+    inventory_interval: Duration = Field(
+        default=timedelta(hours=1), description="How long to wait between two of these looks."
+    )
     history_retention: Duration = Field(
         default=timedelta(days=90), description="How long the history of what was deleted is kept."
     )

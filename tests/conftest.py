@@ -10,6 +10,7 @@ pytest_plugins = [
         "tests.needs",
         "tests.postgresql",
         "tests.databases",
+        "tests.full_disks",
         "tests.simulated",
     )
     if importlib.util.find_spec(plugin) is not None

@@ -159,13 +159,11 @@ class Arm:
         Azure filters by one tag (the longest value, as the rarest), the rest is done here. New tags take a
         while to be found.
         """
-        name, value = max(tags.items(), key=lambda tag: len(tag[1]))
-        quoted = value.replace("'", "''")
         found = self._caller.pages(
             f"/subscriptions/{subscription}/resources",
             self._api_versions["Microsoft.Resources/resources"],
             client_request_id=client_request_id,
-            query={"$filter": f"tagName eq '{name}' and tagValue eq '{quoted}'"},
+            query={"$filter": _filter_of(tags)},
         )
         return [resource async for resource in found if _carries(resource, tags)]
 
@@ -192,6 +190,18 @@ class Arm:
             accept=(200, 201),
         )
         return answer.object
+
+    async def groups_by_tags(
+        self, subscription: str, tags: Mapping[str, str], *, client_request_id: str
+    ) -> list[JsonObject]:
+        """Return the resource groups of a subscription that carry all of *tags*; see `resources_by_tags`."""
+        found = self._caller.pages(
+            f"/subscriptions/{subscription}/resourcegroups",
+            self._api_versions["Microsoft.Resources/resourceGroups"],
+            client_request_id=client_request_id,
+            query={"$filter": _filter_of(tags)},
+        )
+        return [group async for group in found if _carries(group, tags)]
 
     async def delete_group(self, subscription: str, group: str, *, client_request_id: str) -> None:
         """Ask for a group and all that is in it to be deleted; gone when `get_group` says so."""
@@ -430,6 +440,12 @@ def _is_absence(failure: AzureFailure) -> bool:
     if failure.code.lower() in ABSENT_CODES:
         return True
     return isinstance(failure, NotFound) and failure.status == 404 and failure.correlation_id is not None
+
+
+def _filter_of(tags: Mapping[str, str]) -> str:
+    name, value = max(tags.items(), key=lambda tag: len(tag[1]))
+    quoted = value.replace("'", "''")
+    return f"tagName eq '{name}' and tagValue eq '{quoted}'"
 
 
 def _carries(resource: JsonObject, tags: Mapping[str, str]) -> bool:

@@ -27,6 +27,7 @@ from broker.errors import (
     ChangeNotSupported,
     ConcurrencyError,
     Gone,
+    InstanceMissing,
     InstanceUnusable,
     MalformedRequest,
     NotBindable,
@@ -50,6 +51,7 @@ def decide_bind(
         AlreadyExists: The binding id is in use with other parameters, or a failed one holds it.
         ConcurrencyError: Instance or binding are being deleted.
         InstanceUnusable: The instance's creation or deletion has failed.
+        InstanceMissing: It was deleted in Azure, past the broker.
     """
     if instance is None:
         raise NotFound(f"There is no service instance {shown(request.instance_id)}.")
@@ -60,6 +62,8 @@ def decide_bind(
         return _decide_again(instance, binding, binding_operation, request)
     if instance.state in {InstanceState.CREATE_FAILED, InstanceState.DELETE_FAILED}:
         raise InstanceUnusable(f"{name} gives no bindings: its state is '{instance.state}'. Deprovision it.")
+    if instance.missing_since is not None:
+        raise InstanceMissing(instance.instance_id, instance.missing_since)
     if instance_operation is not None:
         return WaitFor(instance_operation)
     return Create()

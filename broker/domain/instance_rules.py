@@ -38,6 +38,7 @@ from broker.errors import (
     ChangeNotSupported,
     ConcurrencyError,
     Gone,
+    InstanceMissing,
     MaintenanceInfoConflict,
     MalformedRequest,
     NotFound,
@@ -107,6 +108,7 @@ def decide_update(
         NotFound: There is no such instance.
         ConcurrencyError: Another operation holds the instance.
         ChangeNotSupported: Plan or parameter cannot be changed (so), or the instance's state forbids it.
+        InstanceMissing: It was deleted in Azure, past the broker.
         MalformedRequest, UnknownServicePlan, InvalidParameters: What is asked for does not exist or fit.
         MaintenanceInfoConflict: The platform has another version of the plan in mind.
     """
@@ -130,6 +132,9 @@ def decide_update(
     asked = _asked(instance, applied, request, catalog)
     if running is None:
         idle = asked is applied and not (_changed_something(last) and _names_something(request))
+        if not idle and instance.missing_since is not None:
+            # It would be made again, empty, and look like what was lost.
+            raise InstanceMissing(instance.instance_id, instance.missing_since)
         return AlreadyDone() if idle else Change(asked)
     if running.kind is OperationKind.UPDATE:
         wanted = instance.asked

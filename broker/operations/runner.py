@@ -20,7 +20,7 @@ from broker.operations.leases import Lease
 from broker.operations.observing import Observer, Unobserved
 from broker.operations.retrying import UNFORESEEN_AT_MOST, Trouble
 from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work
-from broker.store import budgets, operations_queue
+from broker.store import budgets, clock_jumps, operations_queue
 from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import ClaimLost
@@ -56,6 +56,8 @@ class RunnerOptions:
     retention: timedelta = timedelta(days=90)
     audit_retention: timedelta = timedelta(days=400)
     prune_every: timedelta = timedelta(hours=1)
+    longest_wait: timedelta = timedelta(minutes=15)
+    """Nothing is put off for longer; what seems to be was written before the database's clock was set back."""
 
 
 @dataclass
@@ -126,6 +128,7 @@ class Runner:
             service = [
                 group.create_task(self._renew_leases(), name="leases"),
                 group.create_task(self._prune(), name="pruning"),
+                group.create_task(self._mind_the_clock(), name="clock"),
                 group.create_task(self._database.wakeups.watch(), name="wake-ups"),
             ]
             try:
@@ -415,6 +418,20 @@ class Runner:
                 continue
             if deleted:
                 log.info("Old operations were pruned.", deleted=deleted)
+
+    async def _mind_the_clock(self) -> None:
+        # The longest lease is one that was doubled four times.
+        longest = max(self._options.longest_wait, self._options.lease * 16)
+        while True:
+            await asyncio.sleep(longest.total_seconds() / 15 * random.uniform(0.5, 1))  # noqa: S311 - likewise
+            try:
+                late = await clock_jumps.pull_in(self._database, longest=longest)
+            except StoreUnavailable:
+                continue
+            if late:
+                log.warning(
+                    "The database's clock was set back; operations were made due again.", operations=late
+                )
 
     async def _drain(self) -> None:
         tasks = [one.task for one in self._in_flight.values() if one.task is not None]

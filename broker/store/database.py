@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,7 +12,16 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-from sqlalchemy import CursorResult, Executable, QueuePool, Select, literal_column, make_url, select
+from sqlalchemy import (
+    CursorResult,
+    Executable,
+    QueuePool,
+    Select,
+    delete,
+    literal_column,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -19,10 +29,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from broker.errors import StoreUnavailable
 from broker.store import postgresql, sqlite
 from broker.store.columns import UtcTime
-from broker.store.errors import Duplicate, SchemaOutdated, UnsupportedDatabase
+from broker.store.errors import CROWDED, FULL, READ_ONLY, Duplicate, SchemaOutdated, UnsupportedDatabase
 from broker.store.plain_query import PlainQuery
 from broker.store.sealing import KeyRing
-from broker.store.tables import REVISIONS
+from broker.store.tables import REVISIONS, operation_events
 from broker.store.wakeups import Wakeups
 
 # SQLite counts milliseconds; three zeros make it as long as every stored time.
@@ -93,6 +103,8 @@ class Database:
         self.wakeups = wakeups
         self.recovered = False
         """Whether claims of a former process were looked for."""
+        self.refuses_writes: str | None = None
+        """Why a transaction could not write, such as "has no room left"; `takes_writes` sees whether that is over."""
         self._writing = writing
         self._reading = reading
         self._beginning = beginning
@@ -190,7 +202,10 @@ class Database:
             finally:
                 await asyncio.shield(connection.close())
         except (DBAPIError, PoolTimeout) as fault:
-            raise _translated(fault) from fault
+            translated = _translated(fault)
+            if isinstance(translated, StoreUnavailable) and translated.why in {FULL, READ_ONLY}:
+                self.refuses_writes = translated.why
+            raise translated from fault
         self.wakeups.committed(transaction)
 
     async def _begun(self, engine: AsyncEngine) -> tuple[AsyncConnection, datetime]:
@@ -240,6 +255,24 @@ class Database:
         """
         await self.fetch_one(_PING)
 
+    async def takes_writes(self) -> None:
+        """
+        See whether the database takes writes again, once it has refused one; costs nothing while it has not.
+
+        A row of some size is written, deleted and committed: a full disk shows in no read, and not in every change.
+
+        Raises:
+            StoreUnavailable: It does not.
+        """
+        if self.refuses_writes is not None:
+            async with self.transaction() as tx:
+                trial = {"operation_id": _NO_OPERATION, "at": tx.now, "what": "trial"}
+                detail = os.urandom(_TRIAL_BYTES).hex()
+                await tx.execute(operation_events.insert().values(**trial, detail=detail))
+                mine = operation_events.c.operation_id == _NO_OPERATION
+                await tx.execute(delete(operation_events).where(mine))
+            self.refuses_writes = None
+
     async def revision_is_current(self) -> None:
         """
         See with one SELECT whether the tables are those of this release, or of a later one.
@@ -259,6 +292,7 @@ class Database:
 
 
 _PING = PlainQuery("SELECT 1")
+_NO_OPERATION, _TRIAL_BYTES = UUID(int=0), 32 * 1024
 _REVISION = PlainQuery("SELECT version_num FROM alembic_version")
 
 
@@ -277,10 +311,11 @@ def is_sqlite(url: str) -> bool:
 
 def _translated(fault: DBAPIError | PoolTimeout) -> Exception:
     if isinstance(fault, PoolTimeout):
-        return StoreUnavailable()
+        return StoreUnavailable(CROWDED)
     cause = fault.orig
     if cause is not None and (
         fault.connection_invalidated or sqlite.is_unavailable(cause) or postgresql.is_unavailable(cause)
     ):
-        return StoreUnavailable()
+        why = sqlite.why_unavailable(cause) or postgresql.why_unavailable(cause)
+        return StoreUnavailable(why, lasting=why in {FULL, READ_ONLY}) if why else StoreUnavailable()
     return fault

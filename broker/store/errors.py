@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+FULL = "has no room left"
+READ_ONLY = "takes no writes: it is read-only"
+LOCKED = "is locked by somebody else for too long"
+CROWDED = "has no connection free"
+SLOW = "took too long"
+"""What may be wrong with a database, as sentences about it go on."""
+
 
 class StoreError(Exception):
     """Something that the store found and its caller has to decide about."""

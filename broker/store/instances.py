@@ -176,6 +176,7 @@ def _instance(row: Row[Any], tx: Transaction) -> ServiceInstance:
         record=row.record,
         dashboard_url=row.dashboard_url,
         catalog_revision=row.catalog_revision,
+        missing_since=row.missing_since,
     )
 
 

@@ -8,10 +8,11 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import URL, Select, func, literal_column, make_url, select
+from sqlalchemy import URL, ExceptionContext, Select, event, func, literal_column, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from broker.store.columns import UtcTime
+from broker.store.errors import CROWDED, FULL, LOCKED, READ_ONLY, SLOW
 
 CONNECT_TIMEOUT_S = 5
 _LIMITS_MS = {
@@ -72,7 +73,7 @@ class Server:
         arguments = dict(self._parameters)
         if self.pooled:
             arguments["prepare_threshold"] = None
-        return create_async_engine(
+        engine = create_async_engine(
             self.url,
             connect_args=arguments,
             pool_size=pool_size,
@@ -81,6 +82,8 @@ class Server:
             # The latest returned connection first: few stay busy, the rest idle.
             pool_use_lifo=True,
         )
+        event.listen(engine.sync_engine, "handle_error", _leave_a_server_that_takes_no_writes)
+        return engine
 
     def reading_pool(self, size: int) -> AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]:
         """Return a pool of bare connections in autocommit, for reads that must cost next to nothing."""
@@ -95,11 +98,33 @@ class Server:
         )
 
 
+def _leave_a_server_that_takes_no_writes(context: ExceptionContext) -> None:
+    # It may have become a standby: the next connection is to look for the one that has taken its place.
+    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
+
+
 def is_unavailable(fault: BaseException) -> bool:
     """Whether the server, and not the statement, is at fault: away, restarting, full, read-only, or too slow."""
     return isinstance(
         fault, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction
     )
+
+
+def why_unavailable(fault: BaseException) -> str | None:
+    """Return what is wrong with the server, if the fault tells."""
+    match fault:
+        case psycopg.errors.DiskFull():
+            return FULL
+        case psycopg.errors.ReadOnlySqlTransaction():
+            return READ_ONLY
+        case psycopg.errors.TooManyConnections():
+            return CROWDED
+        case psycopg.errors.LockNotAvailable():
+            return LOCKED
+        case psycopg.errors.QueryCanceled():
+            return SLOW
+    return None
 
 
 def is_duplicate(fault: BaseException) -> bool:

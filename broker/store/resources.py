@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.operations import ExternalResource
 from broker.store.database import Transaction
 from broker.store.tables import external_resources as table
+from broker.store.tables import service_instances
 
 
 async def of_instance(tx: Transaction, instance_key: UUID) -> list[ExternalResource]:
@@ -62,6 +63,12 @@ async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
             },
         )
     )
+
+
+async def forget_abandoned(tx: Transaction, resource_ids: Sequence[str]) -> None:
+    """Drop the rows of these that belong to no living instance: they are about to be written down as another's."""
+    lives = select(service_instances.c.key).where(service_instances.c.key == table.c.instance_key)
+    await tx.execute(delete(table).where(table.c.resource_id.in_(resource_ids), ~lives.exists()))
 
 
 async def gone(tx: Transaction, instance_key: UUID, resource_ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from broker.store.errors import DatabaseInUse, UnsupportedDatabase
+from broker.store.errors import FULL, LOCKED, READ_ONLY, DatabaseInUse, UnsupportedDatabase
 
 BUSY_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 10.0
@@ -108,6 +108,19 @@ def is_unavailable(fault: BaseException) -> bool:
         return False
     code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
     return code & 0xFF != sqlite3.SQLITE_ERROR
+
+
+_WHY = {
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
+}
+
+
+def why_unavailable(fault: BaseException) -> str | None:
+    """Return what is wrong with the database, if the fault tells."""
+    return _WHY.get(getattr(fault, "sqlite_errorcode", -1) & 0xFF)
 
 
 def is_duplicate(fault: BaseException) -> bool:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -63,6 +63,8 @@ service_instances = Table(
     Column("dashboard_url", Text),
     Column("catalog_revision", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    # Since when it was looked for in Azure in vain; written by the inventory alone.
+    Column("missing_since", UtcTime),
     UniqueConstraint("platform", "instance_id"),
     UniqueConstraint("platform", "scope", "alias"),
 )
@@ -192,6 +194,20 @@ external_resources = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("gone_at", UtcTime),
     UniqueConstraint("instance_key", "resource_id"),
+)
+
+inventories = Table(
+    "inventories",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # As in `operations`: the timer while nobody takes stock, the end of the lease while somebody does.
+    Column("due_at", UtcTime),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", Text),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Column("trouble", Text),
+    Column("report", OURS, nullable=False),
 )
 
 catalog_revisions = Table(

@@ -91,12 +91,15 @@ class Desk:
         request = UnbindRequest(self.caller, instance_id, binding_id, SERVICE, SMALL)
         return await Bindings(self.database, self.shop, self.options).unbind(replace(request, **changes))
 
+    async def poll(self, instance_id, binding_id=None):
+        polling = Polling(self.database, self.options)
+        return await polling.last_operation(self.caller.platform, instance_id, binding_id, None)
+
     async def ended(self, instance_id, binding_id=None):
         """Poll until it is no longer in progress."""
-        polling = Polling(self.database, self.options)
         async with asyncio.timeout(PATIENCE.total_seconds()):
             while True:
-                answer = await polling.last_operation(self.caller.platform, instance_id, binding_id, None)
+                answer = await self.poll(instance_id, binding_id)
                 if answer.state != "in progress":
                     return answer
                 await asyncio.sleep(0.01)
