@@ -95,7 +95,7 @@ async def test_an_unknown_duration_is_named_with_those_that_are_known(tmp_path):
         async with running(options, StandInDatabases()):
             pass
 
-    assert "unknown duration coffee; known are configuration, database" in str(refused.value)
+    assert "unknown duration coffee; known are configuration, cosmos_account" in str(refused.value)
 
 
 def test_certificates_hold_for_their_names_and_their_authority_only(tmp_path):
