@@ -31,8 +31,8 @@ async def proxying(
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 await _carry(reader, writer, hosts, target)
         finally:
+            await _let_go(writer)
             carried.discard(task)
-            writer.close()
 
     server = await asyncio.start_server(accept, sock=listener, limit=LONGEST_HEAD)
     try:
@@ -76,7 +76,17 @@ async def _carry(
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
     finally:
-        onward_writer.close()
+        await _let_go(onward_writer)
+
+
+async def _let_go(writer: asyncio.StreamWriter) -> None:
+    """Close, and see it closed: a loop that ends before would leave the socket to the collector."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(1):
+            await writer.wait_closed()
+            return
+    writer.transport.abort()
 
 
 def _refusal(head: bytes, hosts: Collection[str]) -> str | None:

@@ -4,12 +4,16 @@ import uuid
 
 import pytest
 import requests
+from azure.core import AzureClouds
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceRequestError
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
+from azure.identity import AzureAuthorityHosts, ClientSecretCredential
 from azure.mgmt.resource.deployments import DeploymentsMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
+from tests.simulated import a_simulator
 from tests.simulator.templates import a_server_template, deployment_body
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:azure")
@@ -123,3 +127,162 @@ def test_the_stock_resource_client_makes_finds_and_deletes(simulator, resources)
     assert [each.id for each in found] == [identity]
     assert gone == []
     assert not resources.resource_groups.check_existence(name)
+
+
+def test_the_stock_client_cancels_what_runs(simulator, deployments):
+    group = simulator.a_group()
+    simulator.clock(speed=0)
+    poller = deployments.deployments.begin_create_or_update(
+        group, "first", deployment_body(f"srv-{uuid.uuid4().hex[:8]}")
+    )
+
+    deployments.deployments.cancel(group, "first")
+    simulator.clock(speed=simulator.speed)
+    with pytest.raises(HttpResponseError):
+        poller.result(timeout=30)
+
+    assert poller.status() == "Canceled"
+    with pytest.raises(HttpResponseError) as refused:
+        deployments.deployments.cancel(group, "first")
+    assert refused.value.status_code == 409
+
+
+def test_the_stock_client_deletes_from_the_history_and_leaves_what_was_made(
+    simulator, deployments, resources
+):
+    group, name = simulator.a_group(), f"srv-{uuid.uuid4().hex[:8]}"
+    deployments.deployments.begin_create_or_update(group, "first", deployment_body(name)).result(timeout=30)
+
+    deployments.deployments.begin_delete(group, "first").result(timeout=30)
+
+    assert not deployments.deployments.check_existence(group, "first")
+    assert list(deployments.deployments.list_by_resource_group(group)) == []
+    assert name in [each.name for each in resources.resources.list_by_resource_group(group)]
+
+
+def test_the_stock_client_hears_why_each_operation_failed(simulator, deployments):
+    group, name = simulator.a_group(), f"srv-{uuid.uuid4().hex[:8]}"
+    simulator.fault(
+        "deployment_failed", path=f"{group}/.*/deployments/", code="QuotaExceeded", message="Full."
+    )
+    with pytest.raises(HttpResponseError):
+        deployments.deployments.begin_create_or_update(group, "first", deployment_body(name)).result(
+            timeout=30
+        )
+
+    failed = [
+        each.properties
+        for each in deployments.deployment_operations.list(group, "first")
+        if each.properties.provisioning_state == "Failed"
+    ]
+
+    assert "QuotaExceeded" in str(failed[0].status_message.error.as_dict())
+    assert failed[0].target_resource.resource_type.startswith("Microsoft.DBforPostgreSQL/")
+
+
+def test_the_stock_client_follows_a_list_from_page_to_page(simulator, resources):
+    group = simulator.a_group()
+    accounts = sorted(f"st{uuid.uuid4().hex[:16]}" for _ in range(5))
+    for name in accounts:
+        simulator.plant(
+            id=f"{simulator.subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{name}",
+            location="westeurope",
+        )
+
+    pages = resources.resources.list_by_resource_group(group, top=2).by_page()
+    seen = [[each.name for each in page] for page in pages]
+
+    assert [len(page) for page in seen] == [2, 2, 1]
+    assert sorted(name for page in seen for name in page) == accounts
+
+
+# Azure's clients without TLS, with a credential of their own, and in the other clouds.
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    with a_simulator(tmp_path_factory.mktemp("plain"), data_planes=False, http=True) as started:
+        yield started
+
+
+class AlwaysTheToken(SansIOHTTPPolicy):
+    """Puts the token on each request: Azure's own policy refuses to do so without TLS."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def on_request(self, request) -> None:
+        request.http_request.headers["Authorization"] = f"Bearer {self.token}"
+
+
+def without_tls(plain, **options):
+    return ResourceManagementClient(
+        FileToken(plain.access),
+        plain.access.subscription_id,
+        base_url=plain.access.http_endpoint,
+        credential_scopes=["https://management.azure.com/.default"],
+        **options,
+    )
+
+
+def test_azures_own_policy_sends_no_token_without_tls(plain):
+    with without_tls(plain, retry_total=0) as client, pytest.raises(ServiceRequestError, match="non-TLS"):
+        client.resource_groups.create_or_update("refused", {"location": "westeurope"})
+
+
+def test_a_policy_of_ones_own_sends_it_all_the_same(plain):
+    with without_tls(plain, authentication_policy=AlwaysTheToken(plain.access.token)) as client:
+        made = client.resource_groups.create_or_update("plain", {"location": "westeurope"})
+        client.resource_groups.begin_delete("plain").result(30)
+
+        assert made.name == "plain"
+        assert not client.resource_groups.check_existence("plain")
+
+
+def test_the_stock_credential_signs_in_at_the_simulators_own_address(simulator):
+    access = simulator.access
+    credential = ClientSecretCredential(
+        access.tenant_id,
+        access.client_id,
+        access.client_secret,
+        authority=access.endpoint.removeprefix("https://"),
+        disable_instance_discovery=True,
+        connection_verify=access.ca_file,
+    )
+
+    with credential:
+        token = credential.get_token("https://management.azure.com/.default").token
+        with pytest.raises(ClientAuthenticationError, match="AADSTS500011"):
+            credential.get_token("https://vault.azure.net/.default")
+
+    headers = {"Authorization": f"Bearer {token}"}
+    assert simulator.call("GET", "/resourcegroups", headers=headers).status_code == 200
+
+
+CLOUDS = {
+    "public": (AzureClouds.AZURE_PUBLIC_CLOUD, AzureAuthorityHosts.AZURE_PUBLIC_CLOUD, "westeurope"),
+    "china": (AzureClouds.AZURE_CHINA_CLOUD, AzureAuthorityHosts.AZURE_CHINA, "chinanorth3"),
+    "usgov": (AzureClouds.AZURE_US_GOVERNMENT, AzureAuthorityHosts.AZURE_GOVERNMENT, "usgovvirginia"),
+}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_stock_clients_that_know_nothing_but_their_clouds_name_reach_it_by_the_proxy(cloud, tmp_path):
+    setting, authority, location = CLOUDS[cloud]
+    with a_simulator(tmp_path, cloud=cloud, data_planes=False, proxy=True) as played:
+        access = played.access
+        way = {"proxies": {"https": access.proxy}, "connection_verify": access.ca_file}
+        signs_in = ClientSecretCredential(
+            access.tenant_id, access.client_id, access.client_secret, authority=authority, **way
+        )
+        with (
+            signs_in as credential,
+            ResourceManagementClient(
+                credential, access.subscription_id, cloud_setting=setting, **way
+            ) as client,
+        ):
+            made = client.resource_groups.create_or_update("by-name", {"location": location})
+
+        assert made.location == location
+        (asked,) = played.client.get("/_simulator/sign-ins").json()["sign_ins"]
+        assert asked["authority"] == f"https://{authority}"
