@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli.commands_page import commands_page
 from broker.cli.error_codes_page import error_codes_page
+from broker.cli.main import app
 from broker.cli.settings_page import settings_page
 from broker.settings import Settings, secret_names
 
@@ -69,6 +71,12 @@ def test_the_configuration_page_describes_each_setting():
 
     assert all(f"`BROKER_{name.upper()}`" in page for name in Settings.model_fields)
     assert "None" not in page
+
+
+def test_the_page_of_commands_is_current():
+    page = (TOP / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    assert page == commands_page(app), "make it again: osb config commands --write docs/cli.md"
 
 
 def tracked_texts():

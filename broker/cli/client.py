@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from types import TracebackType
 from typing import Annotated, Any, Self
+from urllib.parse import quote
 
 import typer
 
@@ -91,7 +92,7 @@ class AdminClient:
         self, path: str, body: Mapping[str, Any], query: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Have something done."""
-        return self._asked("POST", path, json=_present(body), params=_present(query or {}))
+        return self._asked("POST", path, json=dict(body), params=_present(query or {}))
 
     def items(
         self, path: str, query: Mapping[str, Any], *, at_most: int
@@ -162,6 +163,11 @@ def admin_client(profile: str | None) -> Iterator[AdminClient]:
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(refusal.status)
+
+
+def part(text: str) -> str:
+    """Write an id as one part of a path."""
+    return quote(text, safe="")
 
 
 def _present(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,3 +33,19 @@ def docs(
         print(page, end="")
     else:
         write.write_text(page, encoding="utf-8")
+
+
+@app.command()
+def commands(
+    *,
+    write: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
+) -> None:
+    """Print the page that describes each command."""
+    from broker.cli.commands_page import commands_page
+    from broker.cli.main import app as root
+
+    page = commands_page(root)
+    if write is None:
+        print(page, end="")
+    else:
+        write.write_text(page, encoding="utf-8")

@@ -1,11 +1,22 @@
+import sys
 from typing import Annotated
 
 import typer
 
-from broker.cli.client import ProfileName, admin_client
-from broker.cli.output import Column, Form, Output, age, listed
+from broker.cli.client import Exit, ProfileName, admin_client, part
+from broker.cli.deeds import LONG, DryRun, Platform, Reason, Timeout, Wait, Yes, do
+from broker.cli.output import Column, Form, Output, age, listed, shown
 
 app = typer.Typer(help="Service instances, as an operator sees them.", no_args_is_help=True)
+
+InstanceId = Annotated[str, typer.Argument(metavar="INSTANCE", help="The instance's id.")]
+WithChildren = Annotated[bool, typer.Option("--with-children", help="Its children go with it, before it.")]
+Keep = Annotated[
+    bool, typer.Option("--keep-in-azure", help="At once; all in Azure stays as it is, tags and all.")
+]
+Delete = Annotated[
+    bool, typer.Option("--delete-in-azure", help="After one more attempt to delete, however that ends.")
+]
 
 _COLUMNS: list[Column] = [
     ("PLATFORM", "platform"),
@@ -17,11 +28,6 @@ _COLUMNS: list[Column] = [
     ("OPERATION", "operation.kind"),
     ("STUCK", "operation.stuck"),
 ]
-
-
-@app.callback()
-def _nouns() -> None:
-    """Keep `list` a command of its own while it is the only one."""
 
 
 @app.command("list")
@@ -53,3 +59,74 @@ def list_(
     with admin_client(profile) as client:
         found, more = client.items("/instances", query, at_most=limit)
     listed(found, _COLUMNS, output, more=more)
+
+
+@app.command()
+def show(
+    instance_id: InstanceId,
+    *,
+    platform: Platform = None,
+    profile: ProfileName = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Show a living service instance with its bindings, resources and latest operations."""
+    with admin_client(profile) as client:
+        shown(client.get(f"/instances/{part(instance_id)}", {"platform": platform}), output)
+
+
+@app.command()
+def delete(
+    instance_id: InstanceId,
+    *,
+    reason: Reason,
+    with_children: WithChildren = False,
+    platform: Platform = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+    timeout: Timeout = LONG,
+    profile: ProfileName = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Delete a service instance in Azure, as its platform would, whatever state it is in."""
+    body = {"reason": reason, "with_children": with_children}
+    do(
+        profile, f"/instances/{part(instance_id)}/delete", body,
+        platform=platform, yes=yes, dry_run=dry_run, wait=wait, timeout=timeout, output=output,
+    )  # fmt: skip
+
+
+@app.command()
+def abandon(
+    instance_id: InstanceId,
+    *,
+    reason: Reason,
+    keep_in_azure: Keep = False,
+    delete_in_azure: Delete = False,
+    with_children: WithChildren = False,
+    platform: Platform = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+    timeout: Timeout = LONG,
+    profile: ProfileName = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """Have the broker forget a service instance that nobody can repair; its history stays."""
+    body = {
+        "reason": reason,
+        "in_azure": in_azure(keep=keep_in_azure, delete=delete_in_azure),
+        "with_children": with_children,
+    }
+    do(
+        profile, f"/instances/{part(instance_id)}/abandon", body,
+        platform=platform, yes=yes, dry_run=dry_run, wait=wait, timeout=timeout, output=output,
+    )  # fmt: skip
+
+
+def in_azure(*, keep: bool, delete: bool) -> str:
+    """Return what becomes of the resources; nobody but the operator can know, so there is no default."""
+    if keep == delete:
+        print("Say one of --keep-in-azure and --delete-in-azure.", file=sys.stderr)
+        sys.exit(Exit.USAGE)
+    return "keep" if keep else "delete"

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import azure, catalog, config, demo, instance
+from broker.cli import azure, binding, catalog, config, demo, instance, operation, past
 
 app = typer.Typer(
     name="osb",
@@ -24,6 +24,10 @@ app.add_typer(config.app, name="config")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(azure.app, name="azure")
 app.add_typer(instance.app, name="instance")
+app.add_typer(binding.app, name="binding")
+app.add_typer(operation.app, name="operation")
+app.add_typer(past.audit, name="audit")
+app.add_typer(past.history, name="history")
 app.command("demo")(demo.demo)
 app.command("run")(demo.run)
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from broker.settings import process_environment
-
 _KEYS = {"url", "ca_file", "token_file", "token_env", "token_command"}
 _TOKEN_SOURCES = ("token_file", "token_env", "token_command")
 _COMMAND_MAY_TAKE = 60
@@ -46,7 +44,7 @@ def chosen(name: str | None) -> Profile:
     Raises:
         ProfileError: There is none, or it is not complete.
     """
-    environment = process_environment()
+    environment = _environment()
     name = name or environment.get("OSB_PROFILE") or None
     said, name = _said(environment, name)
     url = environment.get("OSB_URL") or said.get("url")
@@ -64,20 +62,26 @@ def chosen(name: str | None) -> Profile:
     )
 
 
-def names(environment: Mapping[str, str] | None = None) -> list[str]:
+def names() -> list[str]:
     """
     Return the names of all profiles.
 
     Raises:
         ProfileError: The file cannot be read.
     """
-    return sorted(_read(path(environment or process_environment()))["profiles"])
+    return sorted(_read(path(_environment()))["profiles"])
 
 
 def path(environment: Mapping[str, str]) -> Path:
     """Return where the profiles are."""
     home = environment.get("XDG_CONFIG_HOME")
     return (Path(home) if home else Path.home() / ".config") / "osb" / "profiles.toml"
+
+
+def _environment() -> Mapping[str, str]:
+    from broker.settings import process_environment
+
+    return process_environment()
 
 
 def _said(environment: Mapping[str, str], name: str | None) -> tuple[Mapping[str, Any], str]:

@@ -3,7 +3,10 @@
 import base64
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +20,8 @@ from tests.osb.external import External, ExternalProvisioner
 from tests.osb.platform import Platform
 from tests.osb.serving import Served, served
 from tests.postgresql import dsn_of
+
+TOP = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -93,3 +98,45 @@ def alice(broker) -> Iterator[Desk]:
 def bob(broker) -> Iterator[Desk]:
     """Another one who may act."""
     yield from a_desk(broker, BOB)
+
+
+@pytest.fixture
+def home(tmp_path, broker) -> Path:
+    """A home folder with profiles for two operators and for a stranger; rita's is the default."""
+    folder = tmp_path / "config" / "osb"
+    folder.mkdir(parents=True)
+    lines = ['default = "rita"']
+    for name, token in (
+        ("rita", READER.bearer_tokens[0]),
+        ("alice", ALICE.bearer_tokens[0]),
+        ("stranger", PASSWORDS["kubernetes"]),
+    ):
+        (tmp_path / f"{name}.token").write_text(token + "\n")
+        lines += [f"[profiles.{name}]", f'url = "{broker.url}/"', f'token_file = "{tmp_path}/{name}.token"']
+    (folder / "profiles.toml").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def environment(home) -> dict[str, str]:
+    """What a process of that home's owner has around it."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
+
+
+@pytest.fixture
+def osb(environment):
+    """Run `osb` with that home; returns the finished process."""
+
+    def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "broker", *map(str, arguments)],
+            cwd=TOP,
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+
+    return run

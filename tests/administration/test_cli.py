@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import secrets
 import socket
 import subprocess
@@ -11,54 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.administration.desk import ALICE, PASSWORDS, READER
+from tests.administration.desk import READER
 from tests.osb.platform import an_id, order
 
 # What is printed does not hang on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 TOP = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def home(tmp_path, broker):
-    """A home folder with profiles for two operators and for a stranger."""
-    folder = tmp_path / "config" / "osb"
-    folder.mkdir(parents=True)
-    lines = ['default = "rita"']
-    for name, token in (
-        ("rita", READER.bearer_tokens[0]),
-        ("alice", ALICE.bearer_tokens[0]),
-        ("stranger", PASSWORDS["kubernetes"]),
-    ):
-        (tmp_path / f"{name}.token").write_text(token + "\n")
-        lines += [f"[profiles.{name}]", f'url = "{broker.url}/"', f'token_file = "{tmp_path}/{name}.token"']
-    (folder / "profiles.toml").write_text("\n".join(lines))
-    return tmp_path
-
-
-@pytest.fixture
-def osb(home):
-    """Run `osb` with that home; returns the finished process."""
-
-    def run(*arguments, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "broker", *map(str, arguments)],
-            cwd=TOP,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "XDG_CONFIG_HOME": str(home / "config"),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=60,
-            check=False,
-        )
-
-    return run
 
 
 def done(process):
@@ -147,7 +107,7 @@ def test_a_profiles_file_that_is_wrong_is_named_with_the_fault(osb, home, broker
     assert "profiles.toml" in refused(osb("instance", "list"), 2)
 
 
-def test_the_shell_completes_commands_and_profiles(home):
+def test_the_shell_completes_commands_and_profiles(environment):
     script = "import sys; sys.argv[0] = 'osb'; from broker.cli import main; main()"
 
     def completed(line):
@@ -155,9 +115,7 @@ def test_the_shell_completes_commands_and_profiles(home):
             [sys.executable, "-c", script],
             cwd=TOP,
             env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "XDG_CONFIG_HOME": str(home / "config"),
+                **environment,
                 "_OSB_COMPLETE": "complete_bash",
                 "COMP_WORDS": line,
                 "COMP_CWORD": str(len(line.split(" ")) - 1),
@@ -170,3 +128,121 @@ def test_the_shell_completes_commands_and_profiles(home):
 
     assert "instance" in completed("osb inst")
     assert completed("osb instance list --profile al") == ["alice"]
+
+
+def on_a_terminal(environment, arguments, answer):
+    """Run `osb` with a terminal as its standard input, and answer its question."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "broker", *arguments],
+            cwd=TOP,
+            env=environment,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.write(ours, answer)
+        output, said = process.communicate(timeout=60)
+        return process.returncode, output, said
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_who_does_not_say_yes_is_told_and_asked_and_nothing_is_done_before(
+    environment, osb, alice, platform, external
+):
+    instance = platform.ready()
+    arguments = [
+        "instance",
+        "abandon",
+        instance,
+        "--keep-in-azure",
+        "--reason",
+        "A test.",
+        "--profile",
+        "alice",
+    ]
+
+    nobody = osb(*arguments)
+    no = on_a_terminal(environment, arguments, b"n\n")
+    still_there = alice.get(f"/instances/{instance}").status_code
+    yes = on_a_terminal(environment, arguments, b"y\n")
+
+    assert (nobody.returncode, nobody.stdout) == (1, "")
+    assert "is forgotten" in nobody.stderr
+    assert "--yes" in nobody.stderr
+    assert (no[0], no[1].strip()) == (1, "")
+    assert "Nothing was done." in no[2]
+    assert still_there == 200
+    assert (yes[0], yes[1].splitlines()[0].strip()) == (0, "Done:")
+    assert alice.get(f"/instances/{instance}").status_code == 404
+
+
+def test_waiting_tells_how_it_goes_and_how_it_ended(osb, alice, platform, external):
+    instance = platform.ready()
+    external.hold(instance, "delete")
+    deletion = (
+        "instance",
+        "delete",
+        instance,
+        "--reason",
+        "A test.",
+        "--yes",
+        "--wait",
+        "--profile",
+        "alice",
+    )
+
+    goes_on = osb(*deletion, "--timeout", "500ms")
+    external.fail(instance, "delete", "A lock is on it.")
+    external.release(instance)
+    platform.settle(instance)
+    failed = osb(*deletion, "-o", "json")
+    external.mend(instance)
+    succeeded = osb(*deletion)
+
+    assert goes_on.returncode == 6
+    assert "in progress" in goes_on.stderr
+    assert (
+        f"osb operation wait {alice.all('/operations', instance_id=instance)[-1]['id']}"[:18]
+        in goes_on.stderr
+    )
+    assert failed.returncode == 1
+    assert "failed: " in failed.stderr
+    assert "A lock is on it." in failed.stderr
+    assert succeeded.returncode == 0, succeeded.stderr
+    assert "succeeded" in succeeded.stderr
+    assert external.living(instance) == []
+
+
+def test_what_only_an_operator_can_know_has_no_default(osb, alice, platform):
+    instance = platform.ready()
+    abandon = ("instance", "abandon", instance, "--yes", "--profile", "alice")
+
+    neither = osb(*abandon, "--reason", "x")
+    both = osb(*abandon, "--reason", "x", "--keep-in-azure", "--delete-in-azure")
+    no_reason = osb(*abandon, "--keep-in-azure")
+    reader = osb("instance", "delete", instance, "--reason", "x", "--yes")
+    unknown = osb("operation", "show", an_id())
+    odd = osb("instance", "show", "../operations")
+
+    assert (neither.returncode, both.returncode, no_reason.returncode) == (2, 2, 2)
+    assert "--reason" in no_reason.stderr
+    assert (reader.returncode, "'read'" in reader.stderr) == (4, True)
+    assert unknown.returncode == 5
+    assert odd.returncode == 1
+    assert alice.get(f"/instances/{instance}").status_code == 200
+
+
+def test_a_terminal_is_not_written_to_by_what_platforms_have_sent(osb, platform):
+    namespace = an_id()
+    odd = f"{namespace}\x1b]0;title\x07"
+    platform.ready(order(context={"platform": "kubernetes", "namespace": odd}))
+
+    table = osb("instance", "list", "--search", namespace).stdout
+
+    assert "\x1b" not in table
+    assert "\\x1b" in table

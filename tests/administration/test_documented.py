@@ -1,0 +1,102 @@
+"""The examples of `docs/operating.md` that act as an operator, run as they stand there."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.administration.test_deletions import family
+from tests.docs.test_examples import OPERATING, blocks
+from tests.lifecycle.conftest import PARENT, PARENTS
+from tests.osb.platform import an_id, order
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+
+EXAMPLES = [block for block in blocks(OPERATING) if block.marks[:1] == ("operator",)]
+assert len(EXAMPLES) >= 7, "the marks above the examples have changed"
+
+
+def bound(platform):
+    namespace = an_id()
+    instance = platform.ready(order(context={"platform": "kubernetes", "namespace": namespace}))
+    return {"INSTANCE": instance, "BINDING": platform.bound(instance)[0], "NAMESPACE": namespace}
+
+
+def failed_deletion(platform, external, alice):
+    instance = platform.ready()
+    external.fail(instance, "delete", "A lock is on it.")
+    platform.deprovision(instance)
+    platform.settle(instance)
+    external.mend(instance)
+    (operation,) = alice.all("/operations", instance_id=instance, kind="deprovision")
+    return {"INSTANCE": instance, "OPERATION": operation["id"]}
+
+
+def creation(platform, external, alice):
+    instance = an_id()
+    external.hold(instance, "create")
+    platform.provision(instance)
+    return {"INSTANCE": instance, "OPERATION": alice.running(instance)["id"]}
+
+
+def a_family(platform):
+    parent, _ = family(platform)
+    return {"PARENT": parent}
+
+
+def burning(platform, external):
+    names = bound(platform)
+    external.fail(names["INSTANCE"], "delete", "The server is on fire.")
+    return names
+
+
+def past(platform):
+    instance = platform.ready()
+    platform.gone(instance)
+    return {"INSTANCE": instance}
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=str)
+def test_each_example_of_an_operator_runs(block, environment, platform, external, alice):
+    names = {
+        "look": lambda: bound(platform),
+        "failed-deletion": lambda: failed_deletion(platform, external, alice),
+        "creation": lambda: creation(platform, external, alice),
+        "family": lambda: a_family(platform),
+        "burning": lambda: burning(platform, external),
+        "keep": lambda: bound(platform),
+        "past": lambda: past(platform),
+    }[block.marks[1]]()
+    script = f'set -eu\nosb() {{ "{sys.executable}" -m broker "$@"; }}\n{block.code}'
+
+    ran = subprocess.run(
+        ["bash", "-c", script],
+        env={**environment, **names, "OSB_PROFILE": "alice"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,  # seven processes on a busy machine
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    match block.marks[1]:
+        case "look":
+            assert names["NAMESPACE"] in ran.stdout
+            assert names["BINDING"] in ran.stdout
+        case "failed-deletion":
+            assert platform.poll(names["INSTANCE"]).status_code == 410
+        case "creation":
+            assert platform.settle(names["INSTANCE"]).json()["state"] == "failed"
+            external.release(names["INSTANCE"])
+        case "family":
+            assert platform.deprovision(names["PARENT"], PARENT, PARENTS).status_code == 410
+        case "burning":
+            assert "The server is on fire." in ran.stdout
+            assert alice.get(f"/instances/{names['INSTANCE']}").status_code == 404
+        case "keep":
+            assert external.living(names["INSTANCE"])
+            assert "Moved to another broker." in ran.stdout
+        case "past":
+            assert "Deprovisioned." in ran.stdout
