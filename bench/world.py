@@ -29,6 +29,7 @@ from broker.demo.azure import simulated_azure
 from broker.demo.processes import Child
 from broker.demo.witnesses import Azure
 from broker.demo.workplace import LOCATION, PLATFORM, RESOURCE_GROUP, Workplace
+from broker.shipped import shipped
 from broker.simulator.databases.cluster import SUPERUSER, Access, Cluster
 from broker.simulator.databases.runtime import find_runtime
 from broker.store.migrations import upgrade
@@ -81,6 +82,7 @@ async def world(cores: Cores) -> AsyncIterator[World]:
             await azure.put_group(RESOURCE_GROUP, LOCATION)
         environment = workplace.broker_environment(
             inherited,
+            BROKER_CATALOG_FOLDER=str(_without_preflight(folder / "catalog")),
             BROKER_DATABASE_URL=database_url,
             BROKER_PORT="0",
             BROKER_HEALTH_PORT="0",
@@ -120,6 +122,14 @@ async def _postgres(stack: AsyncExitStack, folder: Path) -> str:
     await cluster.start()
     stack.push_async_callback(cluster.stop)
     return f"postgresql://{SUPERUSER}:{quote(password, safe='')}@127.0.0.1:{cluster.port}/postgres"
+
+
+def _without_preflight(folder: Path) -> Path:
+    """Copy the shipped catalog with plans that ask Azure for nothing beforehand: the broker's own part is measured."""
+    shutil.copytree(shipped("catalog"), folder)
+    for file in folder.glob("*/*.yaml"):
+        file.write_text(f"{file.read_text(encoding='utf-8')}\npreflight: none\n", encoding="utf-8")
+    return folder
 
 
 async def _read_plan(folder: Path, made: World) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     ├── MalformedRequest (400)          the request is no such request; nothing has changed
     │   ├── InvalidParameters           parameters do not fit the plan's schema
     │   ├── UnknownServicePlan          no such pair of offering and plan
+    │   ├── NeverPossible               Azure will never make it as it was ordered
     │   └── ParentUnknown               the parent that a child names does not exist in its scope
     ├── NotAuthenticated (401)
     │   └── NotAnOperator               no operator's credentials came with a request to the admin API
@@ -22,6 +23,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── NotBindable
     │   ├── InstanceUnusable            its creation or deletion has failed
     │   ├── InstanceMissing             it was deleted in Azure, past the broker
+    │   ├── NotPossibleNow              Azure would refuse it until an operator has mended something
     │   ├── SealingKeyMissing           its stored values cannot be opened
     │   ├── WrongState                  an operator's deed that makes no sense in this state
     │   └── HasChildren                 a parent cannot go before its children
@@ -94,6 +96,18 @@ class ParentUnknown(MalformedRequest):
     """A child names a parent that does not exist in its namespace or space, or that has failed."""
 
     code = "ParentUnknown"
+
+
+class NeverPossible(MalformedRequest):
+    """
+    What was ordered can never be made like this: a region or size that is not offered, a name that is taken.
+
+    Found before anything was made; `code` says which it is.
+    """
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
 
 
 class NotAuthenticated(BrokerError):
@@ -294,6 +308,18 @@ class WrongState(Unprocessable):
     """What an operator wants done makes no sense in this state; nothing has changed."""
 
     code = "WrongState"
+
+
+class NotPossibleNow(Unprocessable):
+    """
+    Azure would refuse what was ordered until an operator has mended something: a quota, a policy, a permission.
+
+    Found before anything was made; `code` says which it is. The same order may be repeated.
+    """
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
 
 
 class HasChildren(Unprocessable):

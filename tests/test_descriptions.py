@@ -22,11 +22,13 @@ STEPS = {"Impossible", "Contradiction", "StepFailed", "Trouble", "Next", "failed
 REFUSALS = {
     name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.BrokerError)
 }
+COMPOSED = {name for name in REFUSALS if name != "BrokerError" and "__init__" in vars(getattr(errors, name))}
 # What a wrong request has to be instead is what to do.
 REQUEST_SAYS = re.compile(
     r"must|missing|needed|longer|larger|holds|is no |are no |not JSON|not UTF-8|no body|too early|cannot|can only|set |"
     r"leave out|rename|used without|carries no|in use|exists already|there is no|no longer|not the one|can be|no such|"
-    r"took longer|is still|still being|complete|an unforeseen",
+    r"took longer|is still|still being|complete|an unforeseen|has ended|being undone|already|has nothing|has no |"
+    r"being deleted|is not the latest|name the",
     re.IGNORECASE,
 )
 CHECKED_ELSEWHERE = ("'thing': it did not end within",)
@@ -77,8 +79,8 @@ def sentences():
             of_a_refusal = name == "__init__" and part == "errors"
             if name not in STEPS | REFUSALS | PLANES.keys() and not of_a_refusal:
                 continue
-            if name == "ConcurrencyError":
-                continue  # It is given the name of what is busy, and makes the sentence itself.
+            if name in COMPOSED:
+                continue  # It is given the parts and makes the sentence itself, which is read there.
             if name == "Next" and not any("FAILED" in ast.unparse(argument) for argument in node.args[:1]):
                 continue
             # Any argument that is a sentence: none of these calls has a text that is none.

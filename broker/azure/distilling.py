@@ -174,8 +174,10 @@ def short_resource(resource_id: str) -> str:
         return ""
     last = len(lowered) - 1 - lowered[::-1].index("providers")
     namespace, pairs = segments[last + 1 : last + 2], segments[last + 2 :]
-    if not namespace or not pairs:
+    if not namespace:
         return ""
+    if not pairs:
+        return f"provider '{namespace[0]}'"
     return f"{'/'.join(namespace + pairs[0::2])} '{'/'.join(pairs[1::2])}'"
 
 

@@ -247,6 +247,13 @@ class BindingModesFile(Strict):
     modes: Annotated[dict[Identifier, ModeFile], Field(min_length=1)]
 
 
+Preflight = Literal["none", "reads", "validate"]
+"""
+What is asked of Azure before an order is accepted: nothing; whether the provider is registered, the region offered, the
+group and the permissions there and the names free; or also Azure's own check of the whole, which costs a write.
+"""
+
+
 class PlanFile(Strict):
     id: Guid
     name: Name
@@ -260,6 +267,7 @@ class PlanFile(Strict):
     metadata: dict[StrictStr, Any] = {}
     binding_lifetime: Annotated[StrictInt, Field(ge=60)] | None = None
     placement: Placement | None = None
+    preflight: Preflight | None = None
     fixed: dict[Identifier, Any] = {}
     user: dict[Identifier, UserParameter] = {}
 
@@ -279,6 +287,7 @@ class OfferingFile(Strict):
     takes_alias: StrictBool = False
     provisioner: Literal["arm_template"] = "arm_template"
     template: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._-]+\.json$")]
+    preflight: Preflight = "reads"
     placement: Placement = Placement()
     names: dict[Identifier, NameRuleFile] = {}
     resources: Annotated[list[ResourceFile], Field(min_length=1)]

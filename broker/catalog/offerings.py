@@ -89,6 +89,7 @@ def _recipe(
         "format": RECIPE_FORMAT,
         "template": template.whole,
         "placement": placement,
+        "preflight": plan.preflight or read.preflight,
         "names": {key: rule.model_dump() for key, rule in read.names.items()},
         "resources": [
             {**r.model_dump(exclude_none=True), "api_version": template.api_version(r.type)}

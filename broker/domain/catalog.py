@@ -70,6 +70,11 @@ class ServicePlan:
         return ParameterSchema(self.bind_schema)
 
     @property
+    def preflight(self) -> str:
+        """What is asked of Azure before an order is accepted: `none`, `reads`, or `validate` (its own check) too."""
+        return str(self.recipe.get("preflight", "none"))
+
+    @property
     def maintenance_version(self) -> str | None:
         """The version that this revision of the plan installs."""
         return self.maintenance_info.version if self.maintenance_info else None

@@ -48,6 +48,22 @@ class Stage(StrEnum):
     UNDOING = "undoing"
 
 
+CHECK = "check"
+"""The first phase of a provision whose plan wants a pre-flight: the request awaits its end, nothing is made in it."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """
+    Why what was ordered cannot be made, found before anything was.
+
+    `code` is the error word for the platform. `never`: the same order can never work, else an operator can mend it.
+    """
+
+    code: str
+    never: bool
+
+
 @dataclass(frozen=True)
 class Operation:
     """
@@ -97,6 +113,12 @@ class Operation:
         """Who ordered, and why, that a deletion drop its record even if it fails; None: it does not."""
         given = self.inputs.get(ABANDON)
         return given if isinstance(given, str) else None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why a pre-flight has refused the order, if one has."""
+        said = self.state.get("refusal")
+        return Refusal(said["code"], never=said["never"]) if said else None
 
     @property
     def finished(self) -> bool:

@@ -14,13 +14,24 @@ from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, C
 from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import Operation, OperationKind, Stage
+from broker.domain.operations import CHECK, Operation, OperationKind, OperationStatus, Refusal, Stage
 from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
-from broker.errors import AlreadyExists, AsyncRequired, HasChildren, InvalidParameters, NotFound, shown
+from broker.errors import (
+    AlreadyExists,
+    AsyncRequired,
+    HasChildren,
+    InvalidParameters,
+    MalformedRequest,
+    NeverPossible,
+    NotFound,
+    NotPossibleNow,
+    StillRunning,
+    shown,
+)
 from broker.lifecycle import parents
 from broker.lifecycle.deletions import begin_deprovision
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
-from broker.lifecycle.waiting import Patience, decided
+from broker.lifecycle.waiting import Patience, checked, decided, ended
 from broker.store import audit, instances, operations
 from broker.store.database import Database, Transaction
 
@@ -28,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 ALIAS_BYTES = 255
 """An alias at most; it is in an index, and PostgreSQL bounds what an index holds."""
+
+_CHECKS_SINCE = 2
+"""The handler version that knows the phase CHECK: runners of an older release leave such operations alone."""
 
 T = TypeVar("T")
 
@@ -40,6 +54,16 @@ class Accepted:
 
     operation_id: UUID
     dashboard_url: str | None = None
+    checking: bool = False
+    """Its pre-flight goes on: the request still awaits what that says."""
+
+
+@dataclass(frozen=True)
+class TriedOut:
+    """What a pre-flight says of an order that is not carried out; `refusal` is None for one that would be accepted."""
+
+    description: str
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +99,48 @@ class Instances:
         """
         Accept a provision; the same request again joins the operation or finds the instance.
 
+        A plan with a pre-flight is checked first, by the operation itself: what Azure would refuse is refused here and
+        leaves nothing. When Azure is silent for long the order is accepted, and the operation finds out.
+
         Raises:
             BrokerError: As `decide_provision`, `check_order`, `parents.lock` and `AsyncRequired` say.
+            NeverPossible, NotPossibleNow: The pre-flight has found out why it cannot be made.
         """
-        return await self._decided(lambda: self._provision(request))
+        outcome = await self._decided(lambda: self._provision(request))
+        if not isinstance(outcome, Accepted) or not outcome.checking:
+            return outcome
+        patience = Patience(self._options.preflight_wait)
+        operation = await checked(self._db, outcome.operation_id, patience=patience)
+        if operation is not None and operation.refusal is not None:
+            raise refused(operation.refusal, operation.description)
+        instance = await self._decided(lambda: self._read(request.caller.platform, request.instance_id))
+        return Accepted(outcome.operation_id, instance.dashboard_url if instance else outcome.dashboard_url)
+
+    async def try_out(self, request: ProvisionRequest) -> TriedOut:
+        """
+        Say what a provision would be answered, without making anything; the instance id has to be a free one.
+
+        Whatever the plan asks for beforehand, Azure is asked by reads here, and by its own check if the plan says so.
+
+        Raises:
+            BrokerError: As `provision`, for what is refused without asking Azure.
+            StillRunning: Azure was silent for as long as a request may wait.
+        """
+        request = replace(request, accepts_incomplete=True)
+        accepted = await self._decided(lambda: self._provision(request, dry_run=True))
+        if not isinstance(accepted, Accepted) or not accepted.checking:
+            raise AlreadyExists(f"There is a service instance {shown(request.instance_id)} already.")
+        patience = Patience(self._options.request_wait)
+        operation = await ended(self._db, accepted.operation_id, patience=patience)
+        if operation is None:
+            raise StillRunning(
+                "Azure has not answered in time what the order of the service plan "
+                f"{shown(request.service_plan_id)} would come to; ask again.",
+                retry_after=30,
+            )
+        if operation.status is OperationStatus.FAILED and operation.refusal is None:
+            return TriedOut(operation.description, Refusal("Unchecked", never=False))
+        return TriedOut(operation.description, operation.refusal)
 
     async def update(self, request: UpdateRequest) -> Accepted | Unchanged:
         """
@@ -142,7 +204,7 @@ class Instances:
         async with self._db.transaction(read_only=True) as tx:
             return await instances.get(tx, platform, instance_id)
 
-    async def _provision(self, request: ProvisionRequest) -> Accepted | Unchanged:
+    async def _provision(self, request: ProvisionRequest, *, dry_run: bool = False) -> Accepted | Unchanged:
         caller = request.caller
         catalog = self._catalog.current()
         async with self._db.transaction() as tx:
@@ -161,7 +223,11 @@ class Instances:
                     )
                     await self._audit(tx, caller, "provision again", request.instance_id)
                     tx.wake()
-                return Accepted(decision.operation.id, instance.dashboard_url if instance else None)
+                return Accepted(
+                    decision.operation.id,
+                    instance.dashboard_url if instance else None,
+                    checking=decision.operation.phase == CHECK and not dry_run,
+                )
             _, plan = catalog.plan(request.service_offering_id, request.service_plan_id)
             check_order(plan, request)
             _needs_async(request, "A provision")
@@ -172,16 +238,25 @@ class Instances:
                 instance = await self._afresh(tx, instance, request, plan, catalog.revision)
                 await instances.save(tx, instance)
             operation = self._operation(tx, instance, OperationKind.PROVISION, caller, plan, catalog.revision)
+            # A child waits for its parent first, and what an earlier try has left goes first: neither is to be awaited.
+            new = isinstance(decision, Create) and instance.parent_key is None
+            checking = new and (dry_run or plan.preflight != "none")
+            if checking:
+                operation = replace(
+                    operation,
+                    phase=CHECK,
+                    handler_version=_CHECKS_SINCE,
+                    state={"dry_run": True} if dry_run else {},
+                )
+            elif dry_run:
+                raise MalformedRequest("What is ordered on a parent can only be tried by ordering it.")
             await operations.add(tx, operation)
-            await self._audit(
-                tx,
-                caller,
-                "provision again" if isinstance(decision, CreateAfresh) else "provision",
-                request.instance_id,
-            )
+            again = isinstance(decision, CreateAfresh)
+            deed = "preflight" if dry_run else "provision again" if again else "provision"
+            await self._audit(tx, caller, deed, request.instance_id)
             tx.wake()
         log_acceptance(operation)
-        return Accepted(operation.id, instance.dashboard_url)
+        return Accepted(operation.id, instance.dashboard_url, checking=checking)
 
     async def _update(self, request: UpdateRequest) -> Accepted | Unchanged:
         caller = request.caller
@@ -368,6 +443,13 @@ async def _free_alias(tx: Transaction, platform: str, scope: str, alias: str, in
     holder = await instances.by_alias(tx, platform, scope, alias)
     if holder is not None and holder.instance_id != instance_id:
         raise AlreadyExists(f"The alias {shown(alias)} is in use by another service instance.")
+
+
+def refused(refusal: Refusal, description: str) -> NeverPossible | NotPossibleNow:
+    """Return a pre-flight's refusal as a platform is told it."""
+    if refusal.never:
+        return NeverPossible(refusal.code, description)
+    return NotPossibleNow(refusal.code, description)
 
 
 def _needs_async(request: _Polls, what: str) -> None:

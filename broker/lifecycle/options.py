@@ -24,12 +24,13 @@ class LifecycleOptions:
     How long things may take.
 
     `request_wait` is how long a request may wait for its operation (platforms give up at 60 s), `quick_wait`
-    how long one that could also be answered 202 waits for the better answer. `unknown_plan_duration` is the
-    time for deletions whose plan has left the catalog.
+    how long one that could also be answered 202 waits for the better answer, `preflight_wait` how long for what
+    Azure says beforehand. `unknown_plan_duration` is the time for deletions whose plan has left the catalog.
     """
 
     request_wait: timedelta = timedelta(seconds=50)
     quick_wait: timedelta = timedelta(seconds=10)
+    preflight_wait: timedelta = timedelta(seconds=8)
     look_again: timedelta = timedelta(milliseconds=250)
     unknown_plan_duration: timedelta = timedelta(hours=1)
     foresee: Foresee = foresee_nothing

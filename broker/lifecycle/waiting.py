@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from broker.domain.operations import Operation
+from broker.domain.operations import CHECK, Operation
 from broker.errors import SealingKeyMissing, StoreUnavailable
 from broker.store import operations
 from broker.store.database import Database
@@ -52,6 +52,25 @@ async def ended(db: Database, operation_id: UUID, *, patience: Patience) -> Oper
         return await patiently(
             lambda: _read(db, operation_id), patience=Patience(_ENDED_IS_READ_WITHIN), look_again=_LOOK_AGAIN
         )
+
+
+async def checked(db: Database, operation_id: UUID, *, patience: Patience) -> Operation | None:
+    """
+    Wait until a pre-flight is over, one way or the other, and return its operation; None when *patience* ended first.
+
+    Raises:
+        StoreUnavailable: It was away until *patience* ended.
+    """
+    with db.wakeups.finished(operation_id) as announced:
+        while True:
+            operation = await patiently(
+                lambda: _read(db, operation_id), patience=patience, look_again=_LOOK_AGAIN
+            )
+            if operation is None or operation.finished or operation.phase != CHECK:
+                return operation
+            if patience.over:
+                return None
+            await announced.told(patience.left)
 
 
 async def _read(db: Database, operation_id: UUID) -> Operation | None:

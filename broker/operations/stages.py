@@ -114,6 +114,8 @@ def advance(
         return _after_trouble(claim, step, undo_grace=undo_grace, spread=spread)
     claim = _with_results(claim, step)
     noted = _Noted(step)
+    if step.unmade and not claim.resources:
+        return _unmade(claim, step)
     if step.outcome is Outcome.GO_ON:
         delay = look_again_in(step.delay, pace=pace, spread=spread)
         return noted.on(_going_on(claim, replace(step, delay=delay), undo_grace=undo_grace))
@@ -209,6 +211,16 @@ def failed(claim: Claim, reason: str, step: Next | None = None) -> Changes:
         ended = _ended(claim, operation, OperationStatus.FAILED, said, instance=instance, binding=binding)
         return replace(ended, removed=f"{operation.abandons} {reason}")
     return _ended(claim, operation, OperationStatus.FAILED, reason, instance=instance, binding=binding)
+
+
+def _unmade(claim: Claim, step: Next) -> Changes:
+    """Return the end of an operation in which nothing was made: of the instance nothing is left but its operation."""
+    status = OperationStatus.SUCCEEDED if step.outcome is Outcome.DONE else OperationStatus.FAILED
+    operation = claim.operation
+    if step.refusal is not None:
+        refusal = {"code": step.refusal.code, "never": step.refusal.never}
+        operation = replace(operation, state={**operation.state, "refusal": refusal})
+    return replace(_ended(claim, operation, status, step.description), unmade=True)
 
 
 def _stage_done(claim: Claim, step: Next) -> Changes:
@@ -331,11 +343,11 @@ def _with_results(claim: Claim, step: Next) -> Claim:
         instance = replace(
             instance,
             record=instance.record if step.record is None else step.record,
-            generation=instance.generation if step.generation is None else step.generation,
             region=step.region or instance.region,
             resource_group=step.resource_group or instance.resource_group,
             subscription=step.subscription or instance.subscription,
             dashboard_url=step.dashboard_url or instance.dashboard_url,
+            generation=instance.generation if step.generation is None else step.generation,
         )
         if step.secrets is not None and instance.asked is not None:
             instance = replace(instance, asked=replace(instance.asked, secrets=step.secrets))
@@ -403,7 +415,15 @@ def _is_cancelled(operation: Operation) -> bool:
 
 def _says_more(step: Next) -> bool:
     """Whether a step has found out anything that is kept with the instance or the binding."""
-    told = (step.record, step.secrets, step.credentials, step.region, step.resource_group, step.subscription)
+    told = (
+        step.generation,
+        step.record,
+        step.secrets,
+        step.credentials,
+        step.region,
+        step.resource_group,
+        step.subscription,
+    )
     return any(value is not None for value in (*told, step.dashboard_url)) or bool(step.endpoints)
 
 

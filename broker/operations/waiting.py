@@ -87,7 +87,9 @@ async def _children_first(tx: Transaction, claim: Claim, children: Sequence[Serv
         if child.state is not InstanceState.DELETING:
             why = f" {last.description}" if last is not None and last.finished else ""
             return stages.failed(
-                claim, f"Its child '{child.instance_id}' is not being deleted: '{child.state.value}'.{why}"
+                claim,
+                f"Its child '{child.instance_id}' is not being deleted: '{child.state.value}'.{why} Delete the child "
+                "first, then this again.",
             )
     return stages.waiting(
         claim, f"Waiting for {_count(len(children), 'child instance')} to be deleted", LOOK_AGAIN

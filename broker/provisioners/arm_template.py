@@ -3,7 +3,7 @@ The generic provisioner: an ARM template, parameters derived from the order, a d
 
 Phases, which are kept in operation rows and therefore never change their meaning:
 
-    create  "" -> [group ->] submit -> wait -> database -> done
+    create  [check ->] "" -> [group ->] submit -> wait -> database -> done
     update  "" -> submit -> wait -> remove -> database -> done
     delete  "" -> remove -> roles -> history -> done
     bind    "" -> verbs -> done
@@ -17,10 +17,12 @@ from dataclasses import replace
 
 from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
+from broker.domain import operations
 from broker.provisioners.base import Next, Outcome, StepFailed, Work
 from broker.provisioners.bindings import Bindings
 from broker.provisioners.creation import Creation
 from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.preflight import Preflight
 from broker.provisioners.removal import Removal
 from broker.provisioners.updating import Updating
 from broker.provisioners.verdicts import Impossible, Vanished
@@ -37,9 +39,11 @@ _PARTS: Mapping[str, Mapping[str, int]] = {
 class ArmTemplate:
     """Carries out plans that are an ARM template with declared bindings (see `broker.provisioners.base`)."""
 
-    handler_version = 1
+    handler_version = 2
+    """2 knows the phase `check` of a creation."""
 
     def __init__(self, arm: Arm, options: ProvisionerOptions) -> None:
+        self._preflight = Preflight(arm, options)
         self._creation = Creation(arm, options)
         self._updating = Updating(arm, options, self._creation)
         self._removal = Removal(arm, options)
@@ -52,6 +56,8 @@ class ArmTemplate:
     async def _create(self, work: Work) -> Next:
         try:
             match work.operation.phase:
+                case operations.CHECK:
+                    return await self._preflight.check(work)
                 case "":
                     return await self._creation.look(work)
                 case "group":

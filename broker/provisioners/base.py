@@ -18,7 +18,7 @@ from typing import Protocol
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import ServiceInstance
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import ExternalResource, Operation
+from broker.domain.operations import ExternalResource, Operation, Refusal
 
 NO_DELAY = timedelta(0)
 
@@ -99,6 +99,10 @@ class Next:
     """What the step after this one may cost."""
     instance_usable: bool | None = None
     update_repeatable: bool | None = None
+    unmade: bool = False
+    """The operation ends here and nothing was made: the instance is forgotten. Only before anything is made."""
+    refusal: Refusal | None = None
+    """With `unmade`, and FAILED: why the order is refused."""
 
 
 class StepFailed(Exception):

@@ -43,6 +43,7 @@ class Recipe:
     binding: Sequence[JsonObject]
     binding_modes: JsonObject | None = None
     bind_defaults: JsonObject = field(default_factory=dict)
+    preflight: str = "none"
 
     @classmethod
     def of(cls, operation: Operation) -> Recipe:
@@ -71,6 +72,7 @@ class Recipe:
             binding=said["binding"],
             binding_modes=said.get("binding_modes"),
             bind_defaults=said.get("bind_defaults", {}),
+            preflight=said.get("preflight", "none"),
         )
 
     def verbs(self, parameters: JsonObject) -> Sequence[JsonObject]:

@@ -65,7 +65,10 @@ class Survey:
             }
         version = self._versions[namespace].get(parsed.type.lower(), "")
         if not version:
-            raise StepFailed(f"Azure names no api-version of {parsed.type}.", retryable=False)
+            raise StepFailed(
+                f"Azure names no api-version of '{parsed.type}'. An operator has to look at it there.",
+                retryable=False,
+            )
         return version
 
     async def find(self, resource_id: str, api_version: str) -> JsonObject | None:

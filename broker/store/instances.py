@@ -100,6 +100,11 @@ async def remove(tx: Transaction, instance: ServiceInstance, *, reason: str) -> 
     await tx.execute(delete(table).where(table.c.key == instance.key))
 
 
+async def forget(tx: Transaction, instance: ServiceInstance) -> None:
+    """Delete an instance for which nothing was made; its operation alone tells that it was ordered."""
+    await tx.execute(delete(table).where(table.c.key == instance.key))
+
+
 async def next_generation(tx: Transaction, platform: str, instance_id: str) -> int:
     """Return the generation for a new instance under this id: 0, or one more than any before it ever had."""
     last = await history.last_generation(tx, platform, instance_id)

@@ -13,7 +13,7 @@ from sqlalchemy import Row, and_, case, func, literal, or_, select, tuple_, upda
 
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import ServiceInstance
-from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
+from broker.domain.operations import CHECK, ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
 from broker.store.budgets import Budgets
 from broker.store.call_meter import Account, CallCost, CallMeter
@@ -97,6 +97,8 @@ class Changes:
     resources: Sequence[ExternalResource] = ()
     gone: Sequence[str] = ()
     all_gone: bool = False
+    unmade: bool = False
+    """The instance is forgotten without a trace in the history: nothing was made for it."""
     step: str = ""
     step_since: datetime | None = None
     cost: CallCost = FIRST_COST
@@ -268,6 +270,8 @@ async def save(
     await _write(tx, after, changes)
     halfway()
     await _write_rest(tx, held, changes)
+    if held.operation.phase == CHECK and after.phase != CHECK:
+        tx.finished(after.id)  # The request that waits for the check's end looks what came of it.
     if after.finished:
         tx.finished(after.id)
         await nudge(
@@ -606,7 +610,9 @@ async def _write_rest(tx: Transaction, held: Claim, changes: Changes) -> None:
         await resources.gone(tx, operation.instance_key, changes.gone)
     if changes.all_gone:
         await resources.all_gone(tx, operation.instance_key, operation.binding_key)
-    if changes.removed is not None and held.binding is not None:
+    if changes.unmade:
+        await instances.forget(tx, held.instance)
+    elif changes.removed is not None and held.binding is not None:
         await bindings.remove(tx, changes.binding or held.binding, held.instance, reason=changes.removed)
     elif changes.removed is not None:
         await instances.remove(tx, changes.instance or held.instance, reason=changes.removed)

@@ -193,6 +193,15 @@ class Awaited:
         self._operation_id = operation_id
         self._event = event
 
+    async def told(self, timeout: timedelta) -> None:  # noqa: ASYNC109 - being late is no error
+        """Return when anything is announced of the operation, or when *timeout* is over; look for yourself then."""
+        try:
+            async with asyncio.timeout(min(timeout, self.LOOK_EVERY).total_seconds()):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        self._event.clear()
+
     async def wait(self, timeout: timedelta) -> bool:  # noqa: ASYNC109 - being late is an answer
         """Wait at most *timeout*; true when the operation has ended."""
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 import pytest
 
 from broker.azure.naming import NameRule, external_name, tags
+from tests.descriptions import faults_of
 from tests.end_to_end.orders import ALL_IN_ONE
 from tests.end_to_end.world import BROKER_ID, PLATFORM
 from tests.osb.platform import an_id
@@ -11,27 +12,47 @@ pytestmark = pytest.mark.slow
 VERSION = "2026-10-01"
 
 
-def test_a_foreign_server_of_the_same_name_is_untouched_and_the_order_fails(world):
-    instance = an_id()
-    name = external_name(NameRule("pg-", 40), BROKER_ID, PLATFORM, instance, 0)
+def planted(world, instance, generation):
+    name = external_name(NameRule("pg-", 40), BROKER_ID, PLATFORM, instance, generation)
     path = world.server_path(name)
     world.azure.plant(
         id=path, location="westeurope", tags={"owner": "somebody"}, properties={"version": "16"}
     )
-    before = world.azure.call("GET", path, version=VERSION).json()
+    return path, world.azure.call("GET", path, version=VERSION).json()
+
+
+def test_a_foreign_server_of_the_same_name_is_untouched_and_another_name_is_taken(world):
+    instance = an_id()
+    path, before = planted(world, instance, 0)
 
     with world.serving() as platform:
         ordered = platform.provision(instance, ALL_IN_ONE.order())
-        failed = platform.settle(instance).json()
+        made = platform.settle(instance).json()
+        (server,) = (one for one in world.servers() if one["id"].lower() != path.lower())
         platform.deprovision(instance, ALL_IN_ONE.plan_id, ALL_IN_ONE.service_id)
         deleted = platform.settle(instance)
 
     assert ordered.status_code == 202
-    assert failed["state"] == "failed"
-    assert name in failed["description"]
-    assert "is taken" in failed["description"]
+    assert made["state"] == "succeeded", made
+    assert server["name"] == external_name(NameRule("pg-", 40), BROKER_ID, PLATFORM, instance, 1)
     assert deleted.status_code == 410
     assert world.azure.call("GET", path, version=VERSION).json() == before
+
+
+def test_an_order_all_of_whose_names_are_foreign_is_refused_and_nothing_is_touched(world):
+    instance = an_id()
+    foreign = [planted(world, instance, generation) for generation in range(3)]
+
+    with world.serving() as platform:
+        refused = platform.provision(instance, ALL_IN_ONE.order())
+        deleted = platform.deprovision(instance, ALL_IN_ONE.plan_id, ALL_IN_ONE.service_id)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "NameTaken"
+    assert not faults_of(refused.json()["description"])
+    assert deleted.status_code == 410
+    for path, before in foreign:
+        assert world.azure.call("GET", path, version=VERSION).json() == before
     assert world.calls("PUT") == world.calls("PATCH") == world.calls("DELETE") == []
 
 
