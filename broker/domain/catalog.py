@@ -122,6 +122,11 @@ class Catalog:
             raise UnknownServicePlan(service_offering_id, service_plan_id)
         return found
 
+    def find(self, service_offering_id: str, service_plan_id: str) -> ServicePlan | None:
+        """Return a plan, unless it is not (or not any more) in the catalog."""
+        pair = self._pairs.get((service_offering_id, service_plan_id))
+        return pair[1] if pair is not None else None
+
     def has_plan(self, service_offering_id: str, service_plan_id: str) -> bool:
         """Tell whether there is such a pair."""
         return (service_offering_id, service_plan_id) in self._pairs

@@ -8,7 +8,7 @@ What is to be done about a request for a service instance.
     create failed  CreateAfresh   409        422               Remove
     ready          AlreadyDone    409        Change, Join, AlreadyDone or 422   Remove (ends an update)
     deleting       422 Concurrency           422 Concurrency   Join
-    delete failed  422            422        422               Remove
+    delete failed  409            409        422               Remove
 
 The table is total: a DELETE is legal in every state (a parent with children says so, in the lifecycle).
 """
@@ -152,7 +152,8 @@ def decide_deprovision(
     Decide what a deprovision comes to; no state refuses it.
 
     The plan may be any of the offering, since a platform that lost the answer to a plan change still names
-    the old one; a plan withdrawn from the catalog is known from the instance itself.
+    the old one. A plan withdrawn from the catalog is known from the instance itself; once the whole offering
+    is, nobody knows which plans it had, and any is good enough.
 
     Raises:
         Gone: There is no such instance.
@@ -175,11 +176,16 @@ def check_belongs(
     Raises:
         MalformedRequest: They are not the instance's.
     """
-    own_plans = {each.service_plan_id for each in (instance.applied, instance.asked) if each is not None}
     if service_offering_id != instance.service_offering_id:
         raise MalformedRequest(f"service_id is not the one of {_named(instance)}; nothing was deleted.")
-    if service_plan_id not in own_plans and not catalog.has_plan(service_offering_id, service_plan_id):
-        raise MalformedRequest(f"plan_id is not the one of {_named(instance)}; nothing was deleted.")
+    own_plans = {each.service_plan_id for each in (instance.applied, instance.asked) if each is not None}
+    if service_plan_id in own_plans or catalog.has_plan(service_offering_id, service_plan_id):
+        return
+    if catalog.offering(service_offering_id) is not None:
+        raise MalformedRequest(
+            f"plan_id is not the one of {_named(instance)}; nothing was deleted. It has the service plan "
+            f"{' or '.join(sorted(shown(plan) for plan in own_plans))}."
+        )
 
 
 def _is_same(instance: ServiceInstance, request: ProvisionRequest) -> bool:

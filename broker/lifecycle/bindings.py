@@ -247,7 +247,7 @@ class Bindings:
             may_be_late = request.accepts_incomplete
             if isinstance(decision, Join):
                 return _Started(decision.operation, joined=True, may_be_late=may_be_late)
-            plan = _plan_of(catalog, instance, binding.service_plan_id)
+            plan = catalog.find(instance.service_offering_id, binding.service_plan_id)
             operation = await begin_unbind(
                 tx,
                 instance,
@@ -356,12 +356,6 @@ def _new_binding(
         expires_at=tx.now + lifetime if lifetime else None,
         renew_before=tx.now + lifetime * _RENEW_AT if lifetime else None,
     )
-
-
-def _plan_of(catalog: Catalog, instance: ServiceInstance, service_plan_id: str) -> ServicePlan | None:
-    if not catalog.has_plan(instance.service_offering_id, service_plan_id):
-        return None
-    return catalog.plan(instance.service_offering_id, service_plan_id)[1]
 
 
 def _bound(binding: ServiceBinding) -> Bound:

@@ -175,7 +175,7 @@ class Instances:
         offering = catalog.offering(instance.service_offering_id)
         if offering is not None and not offering.instances_retrievable:
             raise NotFound(f"Instances of the service offering {shown(offering.name)} cannot be fetched.")
-        plan = _plan_of(offering.plans if offering else (), applied.service_plan_id)
+        plan = catalog.find(instance.service_offering_id, applied.service_plan_id)
         # Without the plan nobody knows which parameters are secret: then none is shown.
         visible = (
             {name: value for name, value in applied.parameters.items() if name not in plan.sensitive}
@@ -457,15 +457,10 @@ def _needs_async(request: _Polls, what: str) -> None:
         raise AsyncRequired(what)
 
 
-def _plan_of(plans: tuple[ServicePlan, ...], service_plan_id: str) -> ServicePlan | None:
-    return next((plan for plan in plans if plan.id == service_plan_id), None)
-
-
 def living_plan(catalog: Catalog, instance: ServiceInstance | None) -> ServicePlan | None:
     """Return the instance's plan, unless it has left the catalog."""
     made = instance.configuration if instance else None
-    offering = catalog.offering(instance.service_offering_id) if instance else None
-    return _plan_of(offering.plans, made.service_plan_id) if offering and made else None
+    return catalog.find(instance.service_offering_id, made.service_plan_id) if instance and made else None
 
 
 def log_acceptance(operation: Operation) -> None:
