@@ -79,7 +79,9 @@ def test_a_page_of_html_may_come_with_status_200(simulator):
 
 
 @pytest.mark.parametrize(
-    "value", [0, 31_536_000, format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), "soon"]
+    "value",
+    [0, 31_536_000, format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), "soon"],
+    ids=["at once", "a year", "a date", "no number"],
 )
 def test_a_good_reply_may_ask_for_any_wait(simulator, value):
     group = simulator.a_group()
