@@ -53,7 +53,7 @@ def do(
             if dry_run:
                 _told(would, output, heading="Nothing was done. It would be so:")
                 return
-            _asked(would)
+            confirm(would)
         done = client.post(path, body, query)
         _told(done, output, heading="Done:")
         if wait:
@@ -81,7 +81,8 @@ def patience(text: str) -> timedelta:
     return read
 
 
-def _asked(would: Mapping[str, Any]) -> None:
+def confirm(would: Mapping[str, Any]) -> None:
+    """Tell what would happen and ask; whatever is no yes ends the command."""
     for effect in would["effects"]:
         print(plain(effect), file=sys.stderr)
     if not sys.stdin.isatty():

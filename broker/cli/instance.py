@@ -43,6 +43,7 @@ def list_(
     ] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="With an operation that does not get on.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Whose creation or deletion has failed.")] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="That are not there in Azure.")] = False,
     older_than: Annotated[
         str | None, typer.Option(help="Ordered at least this long ago, such as 2h.")
     ] = None,
@@ -54,7 +55,7 @@ def list_(
     """List living service instances of all platforms, the newest first."""
     query = {
         "platform": platform, "state": state, "plan": plan, "search": search, "stuck": stuck, "failed": failed,
-        "older_than": older_than, "newer_than": newer_than,
+        "missing": missing, "older_than": older_than, "newer_than": newer_than,
     }  # fmt: skip
     with admin_client(profile) as client:
         found, more = client.items("/instances", query, at_most=limit)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import azure, binding, catalog, config, demo, instance, operation, past
+from broker.cli import azure, binding, catalog, config, demo, instance, key, operation, past, resource
 
 app = typer.Typer(
     name="osb",
@@ -26,6 +26,8 @@ app.add_typer(azure.app, name="azure")
 app.add_typer(instance.app, name="instance")
 app.add_typer(binding.app, name="binding")
 app.add_typer(operation.app, name="operation")
+app.add_typer(resource.app, name="resource")
+app.add_typer(key.app, name="key")
 app.add_typer(past.audit, name="audit")
 app.add_typer(past.history, name="history")
 app.command("demo")(demo.demo)

@@ -65,6 +65,8 @@ class InstanceSummary:
     instance_name: str | None = None
     alias: str | None = None
     parent: str | None = None
+    missing_since: datetime | None = None
+    """Since when it is not there in Azure, as far as the last look has found."""
     subscription: str | None = None
     region: str | None = None
     resource_group: str | None = None
@@ -79,6 +81,7 @@ class InstanceFilter:
 
     `plans` are plan ids. `search` is a part of an id, a name, a namespace, space, organization, cluster or alias, in
     whatever case. `stuck`: with an operation that does not get on. `failed`: creation or deletion has failed.
+    `missing`: it is not there in Azure.
     """
 
     platform: str | None = None
@@ -87,6 +90,7 @@ class InstanceFilter:
     search: str | None = None
     stuck: bool = False
     failed: bool = False
+    missing: bool = False
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
 

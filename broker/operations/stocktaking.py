@@ -41,7 +41,7 @@ class StocktakingOptions:
     lease: timedelta = timedelta(minutes=5)
     look_every: timedelta = timedelta(seconds=5)
     pace: timedelta = PACE
-    look_again: timedelta = timedelta(seconds=30)
+    look_again: timedelta = timedelta(seconds=10)
 
 
 class _Doubts:

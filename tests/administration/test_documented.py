@@ -66,6 +66,8 @@ def test_each_example_of_an_operator_runs(block, environment, platform, external
         "burning": lambda: burning(platform, external),
         "keep": lambda: bound(platform),
         "past": lambda: past(platform),
+        "keys": lambda: {"INSTANCE": platform.ready()},
+        "resources": dict,
     }[block.marks[1]]()
     script = f'set -eu\nosb() {{ "{sys.executable}" -m broker "$@"; }}\n{block.code}'
 
@@ -98,5 +100,9 @@ def test_each_example_of_an_operator_runs(block, environment, platform, external
         case "keep":
             assert external.living(names["INSTANCE"])
             assert "Moved to another broker." in ran.stdout
+        case "keys":
+            assert ran.stdout.splitlines()[0].split() == ["KEY", "VALUES", "AT", "HAND", "SEALS"]
+        case "resources":
+            assert "There is no orphan." in ran.stdout
         case "past":
             assert "Deprovisioned." in ran.stdout

@@ -33,6 +33,7 @@ _STATES = [state.value for state in InstanceState]
         spec.query("search", "A part of an id, name, namespace, space, organization, cluster or alias."),
         spec.flag("stuck", "Only those with an operation that does not get on."),
         spec.flag("failed", "Only those whose creation or deletion has failed."),
+        spec.flag("missing", "Only those that the last look at Azure did not find there."),
         spec.age("older_than", "Ordered at least this long ago, such as 2h."),
         spec.age("newer_than", "Ordered at most this long ago, such as 2h."),
     ),
@@ -40,8 +41,8 @@ _STATES = [state.value for state in InstanceState]
 async def page(request: Request) -> Response:
     """List living service instances of all platforms, the newest first."""
     query = Query(
-        request, "platform", "state", "plan", "search", "stuck", "failed", "older_than", "newer_than", "limit",
-        "cursor",
+        request, "platform", "state", "plan", "search", "stuck", "failed", "missing", "older_than", "newer_than",
+        "limit", "cursor",
     )  # fmt: skip
     wanted = InstanceFilter(
         platform=query.text("platform"),
@@ -49,6 +50,7 @@ async def page(request: Request) -> Response:
         search=query.text("search"),
         stuck=query.flag("stuck"),
         failed=query.flag("failed"),
+        missing=query.flag("missing"),
         older_than=query.age("older_than"),
         newer_than=query.age("newer_than"),
     )

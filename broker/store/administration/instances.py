@@ -21,6 +21,7 @@ from broker.store.tables import service_instances as table
 _PLAIN = (
     "platform", "instance_id", "key", "state", "service_offering_id", "created_at", "generation", "cluster",
     "namespace", "organization", "space", "instance_name", "alias", "subscription", "region", "resource_group",
+    "missing_since",
 )  # fmt: skip
 _SEARCHED = ("instance_id", "instance_name", "namespace", "space", "organization", "cluster", "alias")
 _FAILED = (InstanceState.CREATE_FAILED.value, InstanceState.DELETE_FAILED.value)
@@ -104,6 +105,8 @@ def _conditions(wanted: InstanceFilter, now: datetime) -> list[ColumnElement[boo
         found.append(table.c.state.in_(sorted(wanted.states)))
     if wanted.plans is not None:
         found.append(_plan_id.in_(sorted(wanted.plans)))
+    if wanted.missing:
+        found.append(table.c.missing_since.is_not(None))
     if wanted.failed:
         found.append(table.c.state.in_(_FAILED))
     if wanted.search is not None:
