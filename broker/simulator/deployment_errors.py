@@ -27,7 +27,10 @@ def after_acceptance(cause: dict[str, Any], target: ResourceId | None) -> ArmErr
 def failed(error: ArmError, secrets: frozenset[str]) -> dict[str, Any]:
     """The error of a failed deployment: the cause nested below it, a refusal as JSON within a string."""
     error = masked(error, secrets)
-    if error.code in {"ResourceDeploymentFailure", "DeploymentOutputEvaluationFailed"}:
+    if error.code == "DeploymentOutputEvaluationFailed":
+        # Recorded: the outputs are the deployment's own affair, no operation's.
+        return error.error()
+    if error.code == "ResourceDeploymentFailure":
         cause = error.error()
     else:
         inner = json.dumps({"error": error.error()}, indent=2).replace("\n", "\r\n")

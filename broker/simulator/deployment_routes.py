@@ -7,7 +7,7 @@ from typing import Any
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.deployment_records import Deployment
 from broker.simulator.deployments import Deployments
-from broker.simulator.lists import page
+from broker.simulator.lists import fits, page
 from broker.simulator.long_running import LongRunningRoutes
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import State
@@ -41,7 +41,8 @@ class DeploymentRoutes:
 
     async def list_all(self, asked: Asked) -> Reply:
         every = self._deployments.history.of_group(asked.names["group"])
-        return page(asked, [deployment.as_json() for deployment in every])
+        shown = [deployment.as_json() for deployment in every]
+        return page(asked, [each for each in shown if fits(each, asked.query.get("$filter"))])
 
     async def put(self, asked: Asked) -> Reply:
         deployment, new = self._deployments.put(

@@ -11,7 +11,7 @@ from broker.simulator.routes import Asked, Reply
 from broker.simulator.state import PAGE
 
 TERM = re.compile(r"\s*(?P<name>\w+)\s+eq\s+'(?P<value>(?:[^']|'')*)'\s*", re.IGNORECASE)
-KNOWN = {"tagname", "tagvalue", "resourcetype", "name", "location", "resourcegroup"}
+KNOWN = {"tagname", "tagvalue", "resourcetype", "name", "location", "resourcegroup", "provisioningstate"}
 
 
 def fits(shown: Mapping[str, Any], text: str | None) -> bool:
@@ -32,6 +32,7 @@ def fits(shown: Mapping[str, Any], text: str | None) -> bool:
         "resourcetype": shown["type"],
         "name": shown["name"],
         "location": str(shown.get("location", "")).replace(" ", ""),
+        "provisioningstate": str((shown.get("properties") or {}).get("provisioningState", "")),
         "resourcegroup": shown["id"].split("/")[4] if shown["id"].count("/") >= 4 else "",
     }
     return all(wanted[key].lower() == value.lower() for key, value in parts.items() if key in wanted)

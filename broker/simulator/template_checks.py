@@ -36,6 +36,8 @@ def refuse_what_is_unsupported(template: Any) -> None:
     for name in UNSUPPORTED:
         if template.get(name):
             raise InvalidTemplate(f"The template section '{name}' is not supported by this simulator")
+    if template.get("apiProfile"):
+        raise InvalidTemplate("'apiProfile' is not supported by this simulator")
     schema = str(template["$schema"]).rpartition("/")[2].rstrip("#").lower()
     if schema.endswith("deploymenttemplate.json") and schema != "deploymenttemplate.json":
         raise InvalidTemplate(

@@ -85,25 +85,29 @@ def read_parameters(
         value = _value(name, rules, given.get(name), evaluated)
         if value is not UNKNOWN and not (value is None and rules.get("nullable") is True):
             _check(name, kind, rules, value)
+            _check_parts(name, rules, value, definitions)
         into[name] = Parameter(kind, value)
 
 
 def resolved(declaration: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
     """
-    A declaration of a parameter or an output with what its `$ref` adds.
+    A declaration of a parameter, an output or a part of one, with what its `$ref` adds.
 
     Raises:
-        InvalidTemplate: It is no object, or refers to nothing.
+        InvalidTemplate: It is no object, or refers to nothing or to itself.
     """
     if not isinstance(declaration, Mapping):
         raise InvalidTemplate("A template parameter must be an object")
-    pointer = declaration.get("$ref")
-    if pointer is None:
-        return declaration
-    definition = definitions.get(str(pointer).removeprefix("#/definitions/"))
-    if not isinstance(definition, Mapping):
-        raise InvalidTemplate(f"The template has no definition '{pointer}'")
-    return {**definition, **declaration}
+    if "userDefinedConstraint" in declaration:
+        raise InvalidTemplate("'userDefinedConstraint' is not supported by this simulator")
+    whole, followed = dict(declaration), set[str]()
+    while (pointer := whole.pop("$ref", None)) is not None:
+        definition = definitions.get(str(pointer).removeprefix("#/definitions/"))
+        if not isinstance(definition, Mapping) or str(pointer) in followed:
+            raise InvalidTemplate(f"The template has no definition '{pointer}'")
+        followed.add(str(pointer))
+        whole = {**definition, **whole}
+    return whole
 
 
 def _value(name: str, rules: Mapping[str, Any], given: Any, evaluated: Callable[[Any], Any]) -> Any:
@@ -124,6 +128,7 @@ def _value(name: str, rules: Mapping[str, Any], given: Any, evaluated: Callable[
 
 
 def _check(name: str, kind: str, rules: Mapping[str, Any], value: Any) -> None:
+    """The value of a parameter, or of the part of one that *name* leads to; never told in a refusal."""
     fits = isinstance(value, TYPES[kind])
     if not fits or (kind == "int" and isinstance(value, bool)):
         raise InvalidTemplate(
@@ -148,3 +153,54 @@ def _check(name: str, kind: str, rules: Mapping[str, Any], value: Any) -> None:
         raise InvalidTemplate(f"The template parameter '{name}' is below its minimum of {low}")
     if high is not None and measured > high:
         raise InvalidTemplate(f"The template parameter '{name}' is above its maximum of {high}")
+
+
+def _check_parts(name: str, rules: Mapping[str, Any], value: Any, definitions: Mapping[str, Any]) -> None:
+    """What types of a template's own say of the properties of an object and the items of an array."""
+    if isinstance(value, Mapping):
+        declared = _with_variant(name, rules, value, definitions)
+        more = rules.get("additionalProperties", True)
+        for key, part in declared.items():
+            if key in value:
+                _check_part(f"{name}.{key}", part, value[key], definitions)
+            elif resolved(part, definitions).get("nullable") is not True:
+                raise InvalidTemplate(f"The template parameter '{name}' has no '{key}'")
+        for key in value.keys() - declared.keys():
+            if more is False:
+                raise InvalidTemplate(f"The template parameter '{name}' has the undeclared property '{key}'")
+            if isinstance(more, Mapping):
+                _check_part(f"{name}.{key}", more, value[key], definitions)
+    elif isinstance(value, list):
+        first, rest = rules.get("prefixItems") or [], rules.get("items")
+        for index, item in enumerate(value):
+            part = first[index] if index < len(first) else rest
+            if part is False:
+                raise InvalidTemplate(f"The template parameter '{name}' has more items than are declared")
+            if isinstance(part, Mapping):
+                _check_part(f"{name}[{index}]", part, item, definitions)
+
+
+def _with_variant(
+    name: str, rules: Mapping[str, Any], value: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The properties of an object, with those of the variant that its discriminator chooses."""
+    declared: dict[str, Any] = dict(rules.get("properties") or {})
+    choice = rules.get("discriminator")
+    if isinstance(choice, Mapping):
+        key, variants = str(choice.get("propertyName")), choice.get("mapping") or {}
+        variant = variants.get(value.get(key))
+        if variant is None:
+            listed = ", ".join(variants)
+            raise InvalidTemplate(f"'{key}' of the template parameter '{name}' is not one of '{listed}'")
+        declared |= resolved(variant, definitions).get("properties") or {}
+    return declared
+
+
+def _check_part(name: str, declaration: Any, value: Any, definitions: Mapping[str, Any]) -> None:
+    rules = resolved(declaration, definitions)
+    kind = str(rules.get("type", "")).lower()
+    if value is UNKNOWN or (value is None and rules.get("nullable") is True):
+        return
+    if kind in TYPES:
+        _check(name, kind, rules, value)
+    _check_parts(name, rules, value, definitions)

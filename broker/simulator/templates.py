@@ -322,7 +322,8 @@ def _unevaluated(name: str, problem: str) -> ArmError:
     return ArmError(
         400,
         "DeploymentOutputEvaluationFailed",
-        f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment operations.",
+        f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment operations. "
+        "Please see https://aka.ms/arm-debug for usage details.",
         details=[{"code": "DeploymentOutputEvaluationFailed", "target": name, "message": problem}],
     )
 

@@ -208,3 +208,73 @@ def test_time_stands_still_runs_and_jumps(simulator):
     assert jumped == still[1] + 3600
     for wrong in ({"speed": -1}, {"speed": "fast"}, {"advance": "far"}, {"advance": -1}):
         assert simulator.client.post(clock, json=wrong).status_code == 400
+
+
+def test_one_operation_of_a_deployment_is_read_by_its_id(simulator):
+    group = simulator.a_group()
+    deployed(simulator, group, template([account(an_account())]))
+    path = f"/resourceGroups/{group}/deployments/main/operations"
+    first = simulator.call("GET", path).json()["value"][0]
+
+    one = simulator.call("GET", f"{path}/{first['operationId']}")
+    none = simulator.call("GET", f"{path}/0123456789ABCDEF")
+
+    assert one.json() == first
+    assert (none.status_code, none.json()["error"]["code"]) == (404, "DeploymentOperationNotFound")
+
+
+def test_deployments_are_found_by_how_they_ended(simulator):
+    group = simulator.a_group()
+    deployed(simulator, group, template([]), "good")
+    simulator.fault("deployment_failed", path=f"{group}/.*/bad")
+    deployed(simulator, group, template([account(an_account())]), "bad")
+    path = f"/resourceGroups/{group}/providers/Microsoft.Resources/deployments"
+
+    assert pages(simulator, path, **{"$filter": "provisioningState eq 'Failed'"}) == [["bad"]]
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "body", "code"),
+    [
+        (
+            "nowhere",
+            "x",
+            {"properties": {"mode": "Incremental", "template": template([])}},
+            "ResourceGroupNotFound",
+        ),
+        (
+            None,
+            "x" * 65,
+            {"properties": {"mode": "Incremental", "template": template([])}},
+            "InvalidDeploymentName",
+        ),
+        (None, "x", {}, "InvalidRequestContent"),
+        (None, "x", {"properties": {"mode": "Complete", "template": template([])}}, "InvalidRequestContent"),
+        (None, "x", {"properties": {"mode": "Incremental"}}, "InvalidTemplate"),
+        (
+            None,
+            "x",
+            {
+                "properties": {
+                    "mode": "Incremental",
+                    "template": template([]),
+                    "parameters": {"y": {"value": 1}},
+                }
+            },
+            "InvalidTemplate",
+        ),
+        (
+            None,
+            "x",
+            {"properties": {"mode": "Incremental", "templateLink": {"uri": "https://example.org/t.json"}}},
+            "InvalidRequestContent",
+        ),
+    ],
+)
+def test_a_deployment_that_cannot_begin_is_refused_by_put_and_by_validate(simulator, group, name, body, code):
+    path = path_of(group or simulator.a_group(), name)
+
+    put, validated = simulator.call("PUT", path, body), simulator.call("POST", f"{path}/validate", body)
+
+    assert put.json()["error"]["code"] == validated.json()["error"]["code"] == code
+    assert simulator.call("HEAD", path).status_code == 404

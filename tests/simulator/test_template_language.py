@@ -90,6 +90,21 @@ def outputs_of(simulator, outputs, **sections):
         ("[dateTimeAdd('2026-01-31T00:00:00Z', '-P1D', 'yyyy-MM-dd')]", "2026-01-30"),
         ("[dateTimeToEpoch(dateTimeFromEpoch(1700000000))]", 1700000000),
         ("[mod(-7, 3)]", -1),
+        ("[array('a')]", ["a"]),
+        ("[array(createArray(1))]", [1]),
+        ("[bool('True')]", True),
+        ("[bool(0)]", False),
+        ("[endsWith('abc', 'BC')]", True),
+        ("[startsWith('abc', 'b')]", False),
+        ("[float('1.5')]", 1.5),
+        ("[int('-4')]", -4),
+        ("[greaterOrEquals(2, 2)]", True),
+        ("[lessOrEquals('b', 'a')]", False),
+        ("[padLeft(7, 3, '0')]", "007"),
+        ("[skip(createArray(1, 2, 3), 2)]", [3]),
+        ("[skip('abc', 1)]", "bc"),
+        ("[sub(2, 5)]", -3),
+        ("[trim('  a ')]", "a"),
         ("[div(-7, 2)]", -3),
         ("[join(map(range(1, 2), lambda('i', string($i))), '-')]", "1-2"),
         ("[min(createArray(3, 1))]", 1),
@@ -350,8 +365,8 @@ def test_an_output_that_cannot_be_evaluated_fails_the_deployment_and_is_named(si
     shown = deployed(simulator, group, whole)
 
     assert shown["provisioningState"] == "Failed"
-    cause = shown["error"]["details"][0]
-    assert (cause["code"], cause["details"][0]["target"]) == ("DeploymentOutputEvaluationFailed", "gone")
+    error = shown["error"]
+    assert (error["code"], error["details"][0]["target"]) == ("DeploymentOutputEvaluationFailed", "gone")
     assert operations(simulator, group, "main")[-1]["provisioningOperation"] == "EvaluateDeploymentOutput"
 
 
@@ -381,3 +396,69 @@ def test_what_a_template_cannot_say_here_is_refused_by_name(simulator, whole, na
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "InvalidTemplate")
     assert names in reply.json()["error"]["message"]
+
+
+TYPES_OF_ITS_OWN = {
+    "size": {"type": "string", "allowedValues": ["small", "large"]},
+    "shelf": {"$ref": "#/definitions/rack"},
+    "rack": {
+        "type": "object",
+        "properties": {
+            "size": {"$ref": "#/definitions/size"},
+            "height": {"type": "int", "minValue": 1, "nullable": True},
+        },
+        "additionalProperties": False,
+    },
+    "lock": {
+        "type": "object",
+        "discriminator": {
+            "propertyName": "kind",
+            "mapping": {
+                "code": {"type": "object", "properties": {"digits": {"type": "int"}}},
+                "open": {"type": "object", "properties": {}},
+            },
+        },
+        "properties": {"kind": {"type": "string"}},
+    },
+}
+
+
+def given(simulator, value, *, type_of):
+    whole = template(
+        {},
+        definitions=TYPES_OF_ITS_OWN,
+        parameters={"p": {"$ref": f"#/definitions/{type_of}"}},
+        outputs={"p": {"$ref": f"#/definitions/{type_of}", "value": "[parameters('p')]"}},
+    )
+    return put(simulator, simulator.a_group(), whole, p=value)
+
+
+@pytest.mark.parametrize(
+    ("type_of", "value"),
+    [
+        ("shelf", {"size": "small"}),
+        ("shelf", {"size": "large", "height": 2}),
+        ("lock", {"kind": "code", "digits": 4}),
+        ("lock", {"kind": "open"}),
+    ],
+)
+def test_values_of_a_templates_own_types_are_accepted(simulator, type_of, value):
+    assert given(simulator, value, type_of=type_of).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("type_of", "value", "says"),
+    [
+        ("shelf", {}, "'p' has no 'size'"),
+        ("shelf", {"size": "huge"}, "'p.size' is not valid"),
+        ("shelf", {"size": "small", "height": 0}, "'p.height' is below its minimum"),
+        ("shelf", {"size": "small", "colour": "red"}, "undeclared property 'colour'"),
+        ("lock", {"kind": "magic"}, "'kind' of the template parameter 'p' is not one of 'code, open'"),
+        ("lock", {"kind": "code"}, "'p' has no 'digits'"),
+    ],
+)
+def test_values_are_held_to_a_templates_own_types(simulator, type_of, value, says):
+    reply = given(simulator, value, type_of=type_of)
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "InvalidTemplate")
+    assert says in reply.json()["error"]["message"]
