@@ -50,7 +50,8 @@ from broker.metrics import CONTENT_TYPE, Metrics
 from broker.operations.failpoints import Failpoints
 from broker.operations.runner import Runner, RunnerOptions
 from broker.operations.stocktaking import Stocktaker, StocktakingOptions
-from broker.provisioners.base import Provisioner
+from broker.operations.unhandled import UnhandledWatch
+from broker.provisioners.base import Provisioner, handlers_of
 from broker.provisioners.foresight import foreseeing
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.registry import registry
@@ -154,6 +155,7 @@ async def running(
         meter = CallMeter(settings.azure_client_id or "", settings.azure_call_share)
         async with resource_manager(settings, cloud, metrics, meter) as arm:
             provisioners = registry(provisioner_options, arm)
+            database.handlers = handlers = handlers_of(provisioners)
             runner = (
                 _runner(settings, database, provisioners, failpoints, metrics, catalog, meter)
                 if with_runner
@@ -164,7 +166,8 @@ async def running(
                 catalog=catalog,
                 platforms=settings.platforms,
                 options=LifecycleOptions(
-                    request_wait=settings.request_wait, foresee=foreseeing(provisioner_options, cloud)
+                    request_wait=settings.request_wait,
+                    foresee=foreseeing(provisioner_options, cloud),
                 ),
                 body_limit=settings.body_limit,
                 metrics=metrics,
@@ -181,11 +184,13 @@ async def running(
                 if settings.admin_port is None:
                     api, admin = beside(api, admin), None
             stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
-            async with _working(database, catalog, runner, stocktaker, metrics) as tasks:
+            watch = UnhandledWatch(database, handlers, counted=metrics.unhandled_counted)
+            async with _working(database, catalog, runner, stocktaker, watch, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": _database_answers(database)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
+                    notes={"operations": watch.note},
                 )
                 yield Broker(api, health_application(checks), admin, database, runner)
     finally:
@@ -235,12 +240,14 @@ async def _working(
     catalog: PublishedCatalog,
     runner: Runner | None,
     stocktaker: Stocktaker | None,
+    watch: UnhandledWatch,
     metrics: Metrics,
 ) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
     async with asyncio.TaskGroup() as group:
         tasks = {
             "catalog": group.create_task(catalog.run(), name="catalog"),
             "counting": group.create_task(_count(database, catalog, metrics), name="counting"),
+            "unhandled": group.create_task(watch.run(), name="unhandled"),
             "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
         }
         if stocktaker is not None:

@@ -75,6 +75,11 @@ class Metrics:
             "Steps whose result was dropped since another runner had taken over.",
             registry=self.registry,
         )
+        self._unhandled = Gauge(
+            "broker_unhandled_operations",
+            "Overdue operations whose handler version this build does not know.",
+            registry=self.registry,
+        )
         self._arm_calls = Counter(
             "broker_arm_calls",
             "Calls to Azure Resource Manager, by kind (read, write, delete) and HTTP status (none: no answer).",
@@ -131,6 +136,10 @@ class Metrics:
     def lease_lost(self) -> None:
         """Count a step whose result could not be written."""
         self._lost_leases.inc()
+
+    def unhandled_counted(self, number: int) -> None:
+        """Replace how many overdue operations this build cannot carry on."""
+        self._unhandled.set(number)
 
     def arm_called(
         self,

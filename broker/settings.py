@@ -205,6 +205,10 @@ class Settings(DatabaseSettings):
         default=timedelta(seconds=30),
         description="How long a runner may be silent before another takes over.",
     )
+    stop_within: Annotated[Duration, Field(ge=timedelta(seconds=2))] = Field(
+        default=timedelta(seconds=20),
+        description="How long an orderly stop may take: half of it for requests, most of the rest for steps.",
+    )
     in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=500, description="How many operations one runner carries at once."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from starlette.applications import Starlette
@@ -29,6 +29,8 @@ class HealthChecks:
     alive: dict[str, Check]
     ready: dict[str, Check]
     metrics: Callable[[], tuple[bytes, str]]
+    notes: dict[str, Check] = field(default_factory=dict)
+    """Told with readiness, to which they make no difference."""
 
 
 def health_application(checks: HealthChecks) -> Starlette:
@@ -38,7 +40,7 @@ def health_application(checks: HealthChecks) -> Starlette:
         return await _asked(checks.alive)
 
     async def readyz(_request: Request) -> Response:
-        return await _asked({**checks.alive, **checks.ready})
+        return await _asked({**checks.alive, **checks.ready}, checks.notes)
 
     async def metrics(_request: Request) -> Response:
         body, media_type = checks.metrics()
@@ -53,13 +55,15 @@ def health_application(checks: HealthChecks) -> Starlette:
     )
 
 
-async def _asked(checks: dict[str, Check]) -> Response:
+async def _asked(checks: dict[str, Check], notes: dict[str, Check] | None = None) -> Response:
     found = {name: await check() for name, check in checks.items()}
+    noted = {name: said for name, note in (notes or {}).items() if (said := await note()) is not None}
     well = all(fault is None for fault in found.values())
     return answer(
         200 if well else 503,
         {
             "status": "ok" if well else "failing",
             "checks": {name: "ok" if fault is None else fault for name, fault in found.items()},
+            **({"notes": noted} if noted else {}),
         },
     )

@@ -21,8 +21,10 @@ from broker.settings import Settings, SettingsError, process_environment, read_s
 
 log = structlog.get_logger(__name__)
 
-# Kubernetes waits 30 s after SIGTERM; requests that wait for an operation may take longer and are cut off.
-_REQUESTS_MAY_TAKE = timedelta(seconds=20)
+# Of an orderly stop: requests that wait for an operation may take longer than the first part and are cut off then;
+# steps may go on until the second part is over, and what is left is for handing back and closing.
+_FOR_REQUESTS = 0.5
+_FOR_STEPS = 0.9
 
 
 class _Server(uvicorn.Server):
@@ -112,10 +114,13 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
         if ready_file is not None:
             _announce(ready_file, where)
         await stopping.wait()
-        log.info("Stopping.")
+        log.info("Stopping.", within=settings.stop_within.total_seconds())
+        steps_end_at = loop.time() + settings.stop_within.total_seconds() * _FOR_STEPS
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*serving)
+        if broker.runner is not None:
+            broker.runner.stop(within=timedelta(seconds=steps_end_at - loop.time()))
     log.info("Stopped.")
 
 
@@ -134,7 +139,7 @@ def _uvicorn(app: Any, settings: Settings, *, tls: bool) -> uvicorn.Config:
         date_header=True,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(_REQUESTS_MAY_TAKE.total_seconds()),
+        timeout_graceful_shutdown=max(1, int(settings.stop_within.total_seconds() * _FOR_REQUESTS)),
         ssl_certfile=settings.tls_certificate_file if tls else None,
         ssl_keyfile=settings.tls_key_file if tls else None,
     )

@@ -84,7 +84,8 @@ class Operation:
     due_at: datetime
     deadline_at: datetime
     provisioner: str = "arm_template"
-    handler_version: int = 1
+    handler_version: int | None = None
+    """None until it is accepted: then it is the newest of the build that accepts it (`broker.domain.handlers`)."""
     binding_id: str | None = None
     binding_key: UUID | None = None
     status: OperationStatus = OperationStatus.IN_PROGRESS

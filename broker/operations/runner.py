@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -19,8 +19,9 @@ from broker.operations.failpoints import Failpoints
 from broker.operations.leases import Lease
 from broker.operations.observing import Observer, Unobserved
 from broker.operations.retrying import UNFORESEEN_AT_MOST, Trouble
-from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work
-from broker.store import budgets, clock_jumps, operations_queue
+from broker.operations.unhandled import OVERDUE_BY
+from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work, handlers_of
+from broker.store import budgets, clock_jumps, operations_queue, unhandled
 from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import ClaimLost
@@ -43,7 +44,8 @@ class RunnerOptions:
     before others take over; `in_flight` how many steps it takes at once, `batch` how many it claims at once.
     `step_limit` ends a step that hangs. `drain` is how long an orderly stop waits for steps. A clean-up may take
     `undo_grace` longer than the order itself. What is finished is kept for `retention`, the audit for
-    `audit_retention`.
+    `audit_retention`. What this build does not know is ended once it is overdue by `unhandled_after`, and past its
+    deadline by as long.
     """
 
     name: str
@@ -58,6 +60,7 @@ class RunnerOptions:
     prune_every: timedelta = timedelta(hours=1)
     longest_wait: timedelta = timedelta(minutes=15)
     """Nothing is put off for longer; what seems to be was written before the database's clock was set back."""
+    unhandled_after: timedelta = OVERDUE_BY
 
 
 @dataclass
@@ -87,7 +90,7 @@ class Runner:
     ) -> None:
         self._database = database
         self._provisioners = dict(provisioners)
-        self._known = {name: one.handler_version for name, one in self._provisioners.items()}
+        self._handlers = handlers_of(self._provisioners)
         self._options = options
         self._failpoints = failpoints or Failpoints()
         self._observer = observer or Unobserved()
@@ -97,6 +100,7 @@ class Runner:
         self._saving = asyncio.Semaphore(max(1, database.writers // 2))
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._drain_within = options.drain
         self._wakes_at = 0.0
         self._looked_at = time.monotonic()
 
@@ -110,8 +114,15 @@ class Runner:
         """How long ago the runner last looked at the queue with success; health checks read it."""
         return timedelta(seconds=time.monotonic() - self._looked_at)
 
-    def stop(self) -> None:
-        """Ask for an orderly end: `run` returns when the steps in flight have ended or were handed back."""
+    def stop(self, within: timedelta | None = None) -> None:
+        """
+        Ask for an orderly end: `run` returns when the steps in flight have ended or were handed back.
+
+        Steps may take *within*, else the `drain` of the options; a second call changes nothing.
+        """
+        if self._stopping.is_set():
+            return
+        self._drain_within = self._options.drain if within is None else within
         self._stopping.set()
         self._freed.set()
         self._database.wakeups.wake()
@@ -123,12 +134,13 @@ class Runner:
         A fault of the dispatcher, the heartbeat or the listener rises from here: the process is to exit, for a
         dead dispatcher behind a healthy API is the worst of failures. A fault of one step never does.
         """
-        log.info("Runner has started.", runner=self._options.name, provisioners=sorted(self._known))
+        log.info("Runner has started.", runner=self._options.name, provisioners=sorted(self._provisioners))
         async with asyncio.TaskGroup() as group:
             service = [
                 group.create_task(self._renew_leases(), name="leases"),
                 group.create_task(self._prune(), name="pruning"),
                 group.create_task(self._mind_the_clock(), name="clock"),
+                group.create_task(self._end_unhandled(), name="unhandled"),
                 group.create_task(self._database.wakeups.watch(), name="wake-ups"),
             ]
             try:
@@ -160,8 +172,7 @@ class Runner:
                     owner=self._options.name,
                     lease=self._options.lease,
                     at_most=free,
-                    known=self._known,
-                    others_after=self._options.undo_grace + self._options.lease * 2,
+                    handlers=self._handlers,
                     meter=self._meter,
                 )
             except StoreUnavailable:
@@ -178,7 +189,8 @@ class Runner:
                 self._observer.claimed_late(by)
             if claimed.full:
                 continue
-            rest = wakeups.fallback
+            # Looking once a lease at least, no end of a lease is slept over.
+            rest = min(wakeups.fallback, self._options.lease)
             if claimed.next_due_in is not None:
                 rest = min(rest, max(claimed.next_due_in, timedelta(0)))
             self._wakes_at = time.monotonic() + rest.total_seconds()
@@ -210,7 +222,7 @@ class Runner:
                     return
                 one.claim = after
                 if self._stopping.is_set():
-                    await operations_queue.hand_back(self._database, [after.key], owner=self._options.name)
+                    await self._hand_back([after])
                     return
         except (LeaseLost, ClaimLost):
             await self._lost(one.claim, told)
@@ -238,8 +250,6 @@ class Runner:
 
     async def _step(self, one: _InFlight) -> Claim | None:
         claim = one.claim
-        if not self._carries_on(claim):
-            return await self._save(one, claim, None)
         trouble = stages.before_step(claim, undo_grace=self._options.undo_grace)
         if trouble is not None:
             return await self._save(one, claim, trouble)
@@ -322,9 +332,7 @@ class Runner:
         async with self._database.transaction() as tx:
             with_instance = step is None or stages.touches_instance(claim, step)
             held = await operations_queue.hold(tx, claim, with_instance=with_instance)
-            if step is None and not self._carries_on(held):
-                changes = stages.unknown_provisioner(held)
-            elif step is None:
+            if step is None:
                 changes = await waiting.look(tx, held)
             else:
                 changes = stages.advance(
@@ -353,11 +361,6 @@ class Runner:
         elif not changes.operation.finished:
             self._mind(changes.delay)
         return after
-
-    def _carries_on(self, claim: Claim) -> bool:
-        """Whether this process knows the operation's provisioner in its version."""
-        operation = claim.operation
-        return self._known.get(operation.provisioner, -1) >= operation.handler_version
 
     def _pace(self, subscription: str | None) -> timedelta:
         """Return how long a look has to wait for its turn among all that are looked at."""
@@ -433,27 +436,64 @@ class Runner:
                     "The database's clock was set back; operations were made due again.", operations=late
                 )
 
+    async def _end_unhandled(self) -> None:
+        """End at its deadline what no build carries on, so that nobody waits for it for ever."""
+        by = self._options.unhandled_after
+        while True:
+            await asyncio.sleep(by.total_seconds() * random.uniform(0.5, 1))  # noqa: S311 - likewise
+            try:
+                claims = await unhandled.take(
+                    self._database,
+                    self._handlers,
+                    owner=self._options.name,
+                    lease=self._options.lease,
+                    by=by,
+                    undo_grace=self._options.undo_grace,
+                )
+                for claim in claims:
+                    await self._end_one_unhandled(claim)
+            except StoreUnavailable:
+                log.warning("Operations that nobody carries on could not be ended.")
+
+    async def _end_one_unhandled(self, claim: Claim) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                held = await operations_queue.hold(tx, claim, with_instance=True)
+                changes = stages.unhandled(held)
+                await operations_queue.save(tx, held, changes, lease=self._options.lease)
+        except ClaimLost:
+            return
+        self._told(claim, changes)
+
     async def _drain(self) -> None:
         tasks = [one.task for one in self._in_flight.values() if one.task is not None]
         if not tasks:
             return
         log.info("Runner waits for its steps.", runner=self._options.name, steps=len(tasks))
-        await asyncio.wait(tasks, timeout=self._options.drain.total_seconds())
+        await asyncio.wait(tasks, timeout=max(0.0, self._drain_within.total_seconds()))
         left = list(self._in_flight.values())
         for one in left:
             if one.task is not None:
                 one.task.cancel()
         await asyncio.gather(*(one.task for one in left if one.task is not None), return_exceptions=True)
         try:
-            handed = await operations_queue.hand_back(
-                self._database, [one.claim.key for one in left], owner=self._options.name
-            )
+            handed = await self._hand_back([one.claim for one in left])
         except StoreUnavailable:
             log.warning("Operations could not be handed back; their leases run out.", operations=len(left))
             return
         log.info(
             "Runner has handed back what it could not end.", runner=self._options.name, operations=handed
         )
+
+    async def _hand_back(self, claims: Sequence[Claim]) -> int:
+        """Give up claims whose steps have ended, or were stopped; what has superseded one of them may start."""
+        handed = await operations_queue.hand_back(
+            self._database, [claim.key for claim in claims], owner=self._options.name
+        )
+        for claim in claims:
+            if claim.key not in handed:
+                await operations_queue.make_way(self._database, claim)
+        return len(handed)
 
 
 def _method(provisioner: Provisioner, claim: Claim) -> Callable[[Work], Awaitable[Next]]:

@@ -67,16 +67,6 @@ def before_step(claim: Claim, *, undo_grace: timedelta) -> Trouble | None:
     return None
 
 
-def unknown_provisioner(claim: Claim) -> Changes:
-    """Return the end of an operation that no runner knows how to carry on, long after its time was over."""
-    operation = claim.operation
-    return failed(
-        claim,
-        f"{subject(operation)}: no runner of the broker knows the provisioner '{operation.provisioner}' in version "
-        f"{operation.handler_version}. An operator has to start a release that does; then delete it.",
-    )
-
-
 def subject(operation: Operation) -> str:
     """Name what an operation is about, for people."""
     if operation.binding_id is not None:
@@ -221,6 +211,17 @@ def _unmade(claim: Claim, step: Next) -> Changes:
         refusal = {"code": step.refusal.code, "never": step.refusal.never}
         operation = replace(operation, state={**operation.state, "refusal": refusal})
     return replace(_ended(claim, operation, status, step.description), unmade=True)
+
+
+def unhandled(claim: Claim) -> Changes:
+    """Return the failure of an operation that no running build could carry on until its time was over."""
+    operation = claim.operation
+    first = f"{operation.failure} " if operation.failure else ""
+    return failed(
+        claim,
+        f"{first}{subject(operation)}: no runner of the broker knows the provisioner '{operation.provisioner}' in "
+        f"version {operation.handler_version}. An operator has to start a release that does; then delete it.",
+    )
 
 
 def _stage_done(claim: Claim, step: Next) -> Changes:

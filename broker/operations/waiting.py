@@ -136,7 +136,6 @@ async def _unbind(tx: Transaction, claim: Claim, binding: ServiceBinding) -> UUI
         due_at=tx.now,
         deadline_at=_until(tx, deprovision),
         provisioner=deprovision.provisioner,
-        handler_version=deprovision.handler_version,
         binding_id=binding.binding_id,
         binding_key=binding.key,
         stage=Stage.WORKING,

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
 from broker.domain import operations
-from broker.provisioners.base import Next, Outcome, StepFailed, Work
+from broker.domain.operations import OperationKind
+from broker.provisioners.base import FIRST_VERSION, Next, Outcome, StepFailed, Work
 from broker.provisioners.bindings import Bindings
 from broker.provisioners.creation import Creation
 from broker.provisioners.options import ProvisionerOptions
@@ -39,7 +41,9 @@ _PARTS: Mapping[str, Mapping[str, int]] = {
 class ArmTemplate:
     """Carries out plans that are an ARM template with declared bindings (see `broker.provisioners.base`)."""
 
-    handler_version = 2
+    handler_versions: Mapping[OperationKind, frozenset[int]] = MappingProxyType(
+        {**FIRST_VERSION, OperationKind.PROVISION: frozenset({1, 2})}
+    )
     """2 knows the phase `check` of a creation."""
 
     def __init__(self, arm: Arm, options: ProvisionerOptions) -> None:

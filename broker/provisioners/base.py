@@ -9,18 +9,21 @@ One contract test suite runs against every provisioner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from broker.domain.bindings import ServiceBinding
+from broker.domain.handlers import Handlers
 from broker.domain.instances import ServiceInstance
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import ExternalResource, Operation, Refusal
+from broker.domain.operations import ExternalResource, Operation, OperationKind, Refusal
 
 NO_DELAY = timedelta(0)
+FIRST_VERSION: Mapping[OperationKind, frozenset[int]] = dict.fromkeys(OperationKind, frozenset({1}))
+"""What a provisioner knows whose operations have not changed since its first release."""
 
 
 class Outcome(StrEnum):
@@ -143,7 +146,12 @@ class Provisioner(Protocol):
     record and its recorded resources. `unbind` serves unbind and the clean-up of a failed bind, likewise.
     """
 
-    handler_version: int
+    handler_versions: Mapping[OperationKind, frozenset[int]]
+    """
+    The versions of operations that it can carry on, those that older builds accepted included. A version is raised
+    when phases, inputs or state change in a way that an older build could not go on with; what was accepted in
+    an older version is carried on as that version says, for an older build may take it over.
+    """
 
     async def create(self, work: Work) -> Next:
         """Take one step towards a new instance."""
@@ -164,3 +172,14 @@ class Provisioner(Protocol):
     async def unbind(self, work: Work) -> Next:
         """Take one step towards the binding's credentials being refused."""
         ...
+
+
+def handlers_of(provisioners: Mapping[str, Provisioner]) -> Handlers:
+    """Return what a build with these provisioners can carry on."""
+    return Handlers(
+        {
+            (name, kind): versions
+            for name, provisioner in provisioners.items()
+            for kind, versions in provisioner.handler_versions.items()
+        }
+    )

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from broker.domain.handlers import Handlers
 from broker.errors import StoreUnavailable
 from broker.store import postgresql, sqlite
 from broker.store.columns import UtcTime
@@ -101,6 +102,8 @@ class Database:
         self.sealing = sealing
         self.broker_id = broker_id
         self.wakeups = wakeups
+        self.handlers = Handlers()
+        """What this build can carry on, and so in which version it accepts operations."""
         self.recovered = False
         """Whether claims of a former process were looked for."""
         self.refuses_writes: str | None = None

@@ -32,7 +32,8 @@ async def add(tx: Transaction, operation: Operation) -> None:
             "id": operation.id,
             "kind": operation.kind.value,
             "provisioner": operation.provisioner,
-            "handler_version": operation.handler_version,
+            "handler_version": operation.handler_version
+            or tx.database.handlers.newest(operation.provisioner, operation.kind),
             "platform": operation.platform,
             "instance_id": operation.instance_id,
             "binding_id": operation.binding_id,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, and_, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, tuple_, update
 
 from broker.domain.bindings import ServiceBinding
+from broker.domain.handlers import Handlers
 from broker.domain.instances import ServiceInstance
 from broker.domain.operations import CHECK, ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_COST = CallCost(reads=2, writes=1)
 """What a step may cost that nobody has spoken about yet."""
-_RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
+RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
 _DELETIONS = frozenset({OperationKind.DEPROVISION, OperationKind.UNBIND})
 _ONLY_LOOKS = case((table.c.cost_writes + table.c.cost_deletes > 0, 0), else_=1)
 _DOUBLED_AT_MOST = 4
@@ -105,14 +106,18 @@ class Changes:
     events: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
 
+def knows(handlers: Handlers) -> ColumnElement[bool]:
+    """Return the condition that *handlers* can carry an operation on."""
+    return tuple_(table.c.provisioner, table.c.kind, table.c.handler_version).in_(handlers.known())
+
+
 async def claim(
     database: Database,
     *,
     owner: str,
     lease: timedelta,
     at_most: int,
-    known: Mapping[str, int],
-    others_after: timedelta | None = None,
+    handlers: Handlers,
     meter: CallMeter | None = None,
 ) -> Claimed:
     """
@@ -129,9 +134,7 @@ async def claim(
         owner: Name shown to operators; one per process.
         lease: How long this runner may be silent.
         at_most: How many operations to take.
-        known: Provisioners of this process with the newest handler version that each can carry on.
-        others_after: How long after its deadline an operation is taken that this process cannot carry on, so that
-            it ends: nobody else has taken it for so long. None: never.
+        handlers: What this build can carry on; the rest is left to others.
         meter: What this process knows of its calls; without one it has made none.
 
     Raises:
@@ -139,17 +142,11 @@ async def claim(
     """
     meter = meter or CallMeter()
     async with database.transaction() as tx:
-        workable = or_(
-            *(
-                and_(table.c.provisioner == name, table.c.handler_version <= newest)
-                for name, newest in known.items()
-            ),
-            *(() if others_after is None else (table.c.deadline_at <= tx.now - others_after,)),
-        )
+        workable = knows(handlers)
         rows = list(
             await tx.execute(
                 select(table)
-                .where(_RUNNING, table.c.due_at <= tx.now, workable)
+                .where(RUNNING, table.c.due_at <= tx.now, workable)
                 .order_by(_ONLY_LOOKS, table.c.due_at)
                 .limit(at_most)
                 .with_for_update(skip_locked=True)
@@ -177,13 +174,13 @@ async def claim(
         next_due_in = None
         if len(rows) < at_most:
             soonest = await tx.execute(
-                select(func.min(table.c.due_at)).where(_RUNNING, table.c.due_at > tx.now, workable)
+                select(func.min(table.c.due_at)).where(RUNNING, table.c.due_at > tx.now, workable)
             )
             due_at = soonest.scalar_one()
             next_due_in = None if due_at is None else due_at - tx.now
         if meter.wants_a_count:
             meter.counted(await _active(tx))
-        claims_made = [replace(claim, paid=paid[number]) for number, claim in await _loaded(tx, taken, owner)]
+        claims_made = [replace(claim, paid=paid[number]) for number, claim in await loaded(tx, taken, owner)]
         late = [tx.now - row.due_at for row in taken]
         return Claimed(claims_made, next_due_in, full=len(rows) == at_most, late=late)
 
@@ -218,7 +215,7 @@ async def hold(tx: Transaction, held: Claim, *, with_instance: bool) -> Claim:
             table.c.id == operation.id,
             table.c.fence == operation.fence,
             table.c.owner == operation.owner,
-            _RUNNING,
+            RUNNING,
         )
         .with_for_update()
     )
@@ -310,7 +307,7 @@ async def renew(
     async with database.transaction() as tx:
         mine = (
             select(table.c.number)
-            .where(tuple_(table.c.id, table.c.fence).in_(list(claims)), table.c.owner == owner, _RUNNING)
+            .where(tuple_(table.c.id, table.c.fence).in_(list(claims)), table.c.owner == owner, RUNNING)
             .with_for_update(skip_locked=True)
         )
         numbers = list((await tx.execute(mine)).scalars())
@@ -323,18 +320,21 @@ async def renew(
         return {(row.id, row.fence) for row in renewed}
 
 
-async def hand_back(database: Database, claims: Collection[tuple[UUID, int]], *, owner: str) -> int:
-    """Give up claims whose steps were stopped, due at once for any runner; return how many there were."""
+async def hand_back(
+    database: Database, claims: Collection[tuple[UUID, int]], *, owner: str
+) -> set[tuple[UUID, int]]:
+    """Give up claims whose steps were stopped, due at once for any runner; return those that were still held."""
     if not claims:
-        return 0
+        return set()
     async with database.transaction() as tx:
         returned = await tx.execute(
             update(table)
-            .where(tuple_(table.c.id, table.c.fence).in_(list(claims)), table.c.owner == owner, _RUNNING)
+            .where(tuple_(table.c.id, table.c.fence).in_(list(claims)), table.c.owner == owner, RUNNING)
             .values(owner=None, due_at=tx.now, fence=table.c.fence + 1, claims=0)
+            .returning(table.c.id, table.c.fence)
         )
         tx.wake()
-        return returned.rowcount
+        return {(row.id, row.fence - 1) for row in returned}
 
 
 async def recover(database: Database) -> int:
@@ -349,7 +349,7 @@ async def recover(database: Database) -> int:
     async with database.transaction() as tx:
         returned = await tx.execute(
             update(table)
-            .where(_RUNNING, table.c.owner.is_not(None))
+            .where(RUNNING, table.c.owner.is_not(None))
             .values(owner=None, due_at=tx.now, fence=table.c.fence + 1)
         )
     database.recovered = True
@@ -373,7 +373,7 @@ async def make_way(database: Database, lost: Claim) -> bool:
         brought_forward = await tx.execute(
             update(table)
             .where(
-                _RUNNING,
+                RUNNING,
                 table.c.instance_key == operation.instance_key,
                 table.c.binding_key == operation.binding_key
                 if operation.binding_key is not None
@@ -405,7 +405,7 @@ async def nudge(tx: Transaction, instance_key: UUID, parent_key: UUID | None, *,
         whose = and_(table.c.instance_key.in_(relatives), table.c.binding_key.is_(None))
     nudged = await tx.execute(
         update(table)
-        .where(_RUNNING, table.c.stage == Stage.WAITING.value, table.c.owner.is_(None), whose)
+        .where(RUNNING, table.c.stage == Stage.WAITING.value, table.c.owner.is_(None), whose)
         .values(due_at=tx.now)
     )
     if nudged.rowcount:
@@ -440,7 +440,7 @@ async def _paid(tx: Transaction, rows: Sequence[Row[Any]], meter: CallMeter) -> 
 async def _active(tx: Transaction) -> dict[str, int]:
     counted = await tx.execute(
         select(table.c.subscription, func.count().label("number"))
-        .where(_RUNNING, table.c.subscription.is_not(None))
+        .where(RUNNING, table.c.subscription.is_not(None))
         .group_by(table.c.subscription)
     )
     return {row.subscription: row.number for row in counted}
@@ -454,7 +454,7 @@ def _spenders(costs: Iterable[tuple[str | None, CallCost]]) -> set[str]:
     return {subscription for subscription, cost in costs if subscription is not None and not cost.nothing}
 
 
-async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[tuple[int, Claim]]:
+async def loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list[tuple[int, Claim]]:
     """Load what the operations work on; one whose values do not open is put off and holds up no other."""
     if not rows:
         return []
@@ -462,7 +462,7 @@ async def _loaded(tx: Transaction, rows: Sequence[Row[Any]], owner: str) -> list
         return await _opened(tx, rows, owner)
     except SealBroken as fault:
         if len(rows) > 1:
-            return [loaded for row in rows for loaded in await _loaded(tx, [row], owner)]
+            return [one for row in rows for one in await loaded(tx, [row], owner)]
         if _goes_by_the_record(rows[0], tx.now):
             tx.opens_all = False
             try:
@@ -571,7 +571,7 @@ async def _abandoned(tx: Transaction, row: Row[Any]) -> None:
 async def _write(tx: Transaction, after: Operation, changes: Changes) -> None:
     written = await tx.execute(
         update(table)
-        .where(table.c.id == after.id, table.c.fence == after.fence - 1, _RUNNING)
+        .where(table.c.id == after.id, table.c.fence == after.fence - 1, RUNNING)
         .values(
             status=after.status.value,
             stage=after.stage.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -38,6 +39,21 @@ class FileLock:
         os.close(self._descriptor)
 
 
+class RolledBack(sqlite3.Connection):
+    """
+    A connection that ends its transaction when it is closed.
+
+    SQLite keeps a closed connection, and its lock, until the last of its statements is forgotten; those of a cancelled
+    task are only forgotten by the garbage collector.
+    """
+
+    def close(self) -> None:
+        """Roll back, then close."""
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+            self.rollback()
+        super().close()
+
+
 def path_of(url: str) -> Path:
     """
     Return the file that *url* names; it is made, readable by its owner alone, where it is missing.
@@ -64,7 +80,11 @@ def writing_engine(path: Path) -> AsyncEngine:
     Writers queue for the connection, not for the lock: in SQLite's own waiting, luck decides who is next.
     """
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT_S
+        f"sqlite+aiosqlite:///{path}",
+        connect_args={"factory": RolledBack},
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
     )
     configure(engine.sync_engine, begin="BEGIN IMMEDIATE")
     return engine
@@ -73,7 +93,11 @@ def writing_engine(path: Path) -> AsyncEngine:
 def reading_engine(path: Path) -> AsyncEngine:
     """Return an engine whose transactions never wait for the writer."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=READERS, max_overflow=0, pool_timeout=POOL_TIMEOUT_S
+        f"sqlite+aiosqlite:///{path}",
+        connect_args={"factory": RolledBack},
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
     )
     configure(engine.sync_engine, begin="BEGIN")
     return engine

@@ -30,11 +30,13 @@ def test_ends_leases_and_lags_are_counted():
 
     metrics.operation_finished("bind", "failed", "small")
     metrics.lease_lost()
+    metrics.unhandled_counted(3)
     metrics.claimed_late(timedelta(seconds=-1))
 
     text = metrics.exposed().decode()
     assert 'broker_operations_finished_total{kind="bind",plan="small",state="failed"} 1.0' in text
     assert "broker_lost_leases_total 1.0" in text
+    assert "broker_unhandled_operations 3.0" in text
     assert "broker_due_lag_seconds_count 1.0" in text
 
 

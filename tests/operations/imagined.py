@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from broker.domain.operations import ExternalResource
-from broker.provisioners.base import Cost, Next, Outcome, StepFailed, Work
+from broker.provisioners.base import FIRST_VERSION, Cost, Next, Outcome, StepFailed, Work
 
 _A_MOMENT = timedelta(milliseconds=20)
 
@@ -67,7 +67,7 @@ class Imagined:
     `raise-<verb>`: an exception that nobody foresaw.
     """
 
-    handler_version = 1
+    handler_versions = FIRST_VERSION
 
     def __init__(self, world: World, *, before_call=lambda: None, after_call=lambda: None) -> None:
         self.world = world

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from broker.domain.operations import OperationStatus
+from broker.domain.operations import OperationKind, OperationStatus
 from broker.operations import stages
 from broker.operations.leases import Lease
-from broker.provisioners.base import LeaseLost, Next, Outcome
+from broker.provisioners.base import FIRST_VERSION, LeaseLost, Next, Outcome
 from broker.store import instances, operations, operations_queue
 from broker.store.database import Database
 from broker.store.errors import ClaimLost, Duplicate
@@ -16,11 +16,11 @@ from broker.store.sealing import KeyRing
 from broker.store.tables import service_instances
 from tests.operations.engine import a_runner, accept, ended, until
 from tests.operations.imagined import Imagined, World
-from tests.store.nouns import an_instance, an_operation
+from tests.store.nouns import an_instance, an_operation, handlers
 
 pytestmark = pytest.mark.anyio
 
-KNOWN = {"imagined": 1}
+KNOWN = handlers(1)
 LEASE = timedelta(seconds=30)
 NOTHING = timedelta(0)
 
@@ -28,7 +28,9 @@ NOTHING = timedelta(0)
 async def _claim(
     database: Database, owner: str, *, lease: timedelta = LEASE, at_most: int = 100, known=KNOWN
 ):
-    claimed = await operations_queue.claim(database, owner=owner, lease=lease, at_most=at_most, known=known)
+    claimed = await operations_queue.claim(
+        database, owner=owner, lease=lease, at_most=at_most, handlers=known
+    )
     return list(claimed.claims)
 
 
@@ -120,8 +122,8 @@ async def test_an_operation_of_a_later_release_is_left_to_it(database: Database)
     ordered = an_instance()
     await accept(database, an_operation(ordered, handler_version=2), instance=ordered)
 
-    assert await _claim(database, "old", known={"imagined": 1}) == []
-    assert len(await _claim(database, "new", known={"imagined": 2})) == 1
+    assert await _claim(database, "old", known=handlers(1)) == []
+    assert len(await _claim(database, "new", known=handlers(1, 2))) == 1
 
 
 async def test_an_order_that_is_rolled_back_is_never_executed(database: Database, at_work, world: World):
@@ -175,7 +177,7 @@ async def test_a_request_does_not_cut_the_lease_of_a_step_in_flight(database: Da
 
 async def test_a_step_that_hangs_is_handed_back_when_the_runner_has_to_go(database: Database):
     class Hanging:
-        handler_version = 1
+        handler_versions = FIRST_VERSION
         began = asyncio.Event()
 
         async def create(self, work):
@@ -192,6 +194,30 @@ async def test_a_step_that_hangs_is_handed_back_when_the_runner_has_to_go(databa
 
     (again,) = await _claim(database, "runner-2")
     assert again.operation.id == accepted.id
+
+
+async def test_a_runner_that_has_to_go_makes_way_for_what_has_superseded_its_step(
+    database: Database, world: World
+):
+    class Hanging(Imagined):
+        began = asyncio.Event()
+
+        async def create(self, work):
+            self.began.set()
+            await asyncio.Event().wait()
+
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+    async with a_runner(database, Hanging(world), drain=timedelta(milliseconds=50)):
+        async with asyncio.timeout(10):
+            await Hanging.began.wait()
+        async with database.transaction() as tx:
+            former = await operations.supersede(tx, accepted, "Superseded by a deprovision.")
+            successor = an_operation(ordered, OperationKind.DEPROVISION, due_at=former.due_at)
+            await operations.add(tx, successor)
+
+    (started,) = await _claim(database, "runner-2")
+    assert started.operation.id == successor.id
 
 
 async def test_a_long_step_keeps_its_lease(database: Database, world: World):

@@ -14,7 +14,8 @@ from broker.store import history, operations
 from broker.store.database import Database
 from broker.store.operations_queue import Claim
 from tests.descriptions import faults_of
-from tests.operations.engine import accept, ended
+from tests.operations.engine import a_runner, accept, ended
+from tests.operations.imagined import Imagined
 from tests.store.nouns import NOON, a_binding, an_instance, an_operation
 
 GRACE = timedelta(minutes=30)
@@ -145,18 +146,19 @@ async def test_a_child_without_a_usable_parent_says_so(state):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", [OperationKind.PROVISION, OperationKind.DEPROVISION])
-async def test_an_operation_that_no_runner_can_carry_on_ends_some_day(database: Database, at_work, kind):
+async def test_an_operation_that_no_runner_can_carry_on_ends_some_day(database: Database, world, kind):
     ordered = an_instance(provisioner="of-another-release")
     async with database.transaction() as tx:
         long_ago = tx.now - timedelta(hours=3)
     lost = an_operation(ordered, kind, deadline_at=long_ago, handler_version=7)
 
-    operation = await ended(database, await accept(database, lost, instance=ordered))
+    async with a_runner(database, Imagined(world), unhandled_after=timedelta(milliseconds=50)):
+        operation = await ended(database, await accept(database, lost, instance=ordered))
 
     assert operation.status is OperationStatus.FAILED
     assert "provisioner 'of-another-release' in version 7" in operation.description
     assert not faults_of(operation.description, known_ids=(ordered.instance_id.split("-", 1)[1],))
-    assert not at_work.works
+    assert world.calls == []
 
 
 @pytest.mark.anyio

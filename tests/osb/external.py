@@ -15,7 +15,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from broker.domain.operations import ExternalResource
-from broker.provisioners.base import Next, Outcome, StepFailed, Work
+from broker.provisioners.base import FIRST_VERSION, Next, Outcome, StepFailed, Work
 
 LOOK_AGAIN = timedelta(milliseconds=30)
 
@@ -109,7 +109,7 @@ class External:
 class ExternalProvisioner:
     """Carries out the plans of `offerings.py` in an `External` system."""
 
-    handler_version = 1
+    handler_versions = FIRST_VERSION
 
     def __init__(self, external: External) -> None:
         self._external = external

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from broker.domain.bindings import BindingState, ServiceBinding
+from broker.domain.handlers import Handlers
 from broker.domain.instances import Configuration, Context, InstanceState, ServiceInstance
 from broker.domain.operations import Operation, OperationKind, Stage
 
@@ -27,6 +28,11 @@ def an_instance(**changes) -> ServiceInstance:
         record={"resource_group": "rg"},
     )
     return replace(made, **changes)
+
+
+def handlers(*versions: int) -> Handlers:
+    """What a build knows whose imagined provisioner has these versions."""
+    return Handlers({("imagined", kind): frozenset(versions) for kind in OperationKind})
 
 
 def a_binding(instance: ServiceInstance, **changes) -> ServiceBinding:
@@ -59,6 +65,7 @@ def an_operation(
         due_at=NOON,
         deadline_at=datetime.now(UTC) + timedelta(minutes=30),
         provisioner=instance.provisioner,
+        handler_version=1,
         stage=Stage.WAITING,
         inputs={"plan_id": "a-plan", "recipe": {"steps": 2}},
     )

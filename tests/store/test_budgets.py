@@ -9,7 +9,7 @@ from broker.store.budgets import BURST, Budgets
 from broker.store.call_meter import Account, CallCost, CallMeter
 from broker.store.database import Database
 from broker.store.tables import operations as table
-from tests.store.nouns import an_instance, an_operation
+from tests.store.nouns import an_instance, an_operation, handlers
 
 pytestmark = pytest.mark.anyio
 
@@ -67,7 +67,7 @@ async def test_an_operation_that_cannot_be_paid_for_is_put_off_and_another_subsc
 
     # The operations stand for themselves here: their instances were never added.
     claimed = await operations_queue.claim(
-        database, owner="runner-1", lease=timedelta(seconds=30), at_most=10, known={"imagined": 1}
+        database, owner="runner-1", lease=timedelta(seconds=30), at_most=10, handlers=handlers(1)
     )
 
     assert claimed.claims == []
@@ -177,7 +177,7 @@ async def test_what_creates_is_taken_before_what_only_looks(database: Database):
         await tx.execute(update(table).where(looks).values(cost_writes=0))
 
     claimed = await operations_queue.claim(
-        database, owner="runner-1", lease=timedelta(seconds=30), at_most=2, known={"imagined": 1}
+        database, owner="runner-1", lease=timedelta(seconds=30), at_most=2, handlers=handlers(1)
     )
 
     assert [claim.instance.key for claim in claimed.claims] == [homes[3].key, homes[0].key]
@@ -192,7 +192,7 @@ async def test_a_claim_counts_what_is_in_progress_and_spreads_looks_accordingly(
             )
 
     await operations_queue.claim(
-        database, owner="runner-1", lease=timedelta(seconds=30), at_most=2, known={"imagined": 1}, meter=meter
+        database, owner="runner-1", lease=timedelta(seconds=30), at_most=2, handlers=handlers(1), meter=meter
     )
 
     assert meter.active("s") == 35
