@@ -65,6 +65,14 @@ lint: $(stamp) ## ruff and mypy
 bench: $(stamp) ## how fast it is, as ratios to a bare server
 	@$(python) -m bench $(BENCH)
 
+# SEEDS=10, or SEED=4 (or 1,4) for some of them; INSTANCES, KILLS, PROCESSES and DURATION (seconds) are of each storm.
+.PHONY: chaos
+chaos: $(stamp) ## kill it in every way: storms with SEEDS=10, SEED=4, INSTANCES=100, KILLS=30, DURATION=240
+	@$(python) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(INSTANCES),--instances $(INSTANCES)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(DURATION),--duration $(DURATION))
+	@$(python) -m pytest -q --timeout 1800 --hypothesis-profile=long tests/operations/test_any_schedule.py
+
 pip_compile := --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	--strip-extras --allow-unsafe --no-header --no-annotate $(LOCK)
 

@@ -40,6 +40,8 @@ from broker.errors import StoreUnavailable
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
 from broker.lifecycle.administration.instances import InstanceAdministration
+from broker.lifecycle.administration.inventory import InventoryAdministration
+from broker.lifecycle.administration.keys import KeyAdministration
 from broker.lifecycle.administration.operations import OperationAdministration
 from broker.lifecycle.administration.past import PastAdministration
 from broker.lifecycle.bindings import Bindings
@@ -118,6 +120,8 @@ def create_admin_app(
         operations=OperationAdministration(database, catalog),
         deletions=DeletionAdministration(database, catalog),
         past=PastAdministration(database),
+        inventory=InventoryAdministration(database),
+        keys=KeyAdministration(database),
         body_limit=body_limit,
     )
     measured = metrics or Metrics()

@@ -116,6 +116,10 @@ def simulate_azure(
     """
     from broker.cli import simulating
 
+    versions = dict(pair.partition("=")[::2] for pair in api_version or [])
+    for kind, version in versions.items():
+        if not version:
+            raise typer.BadParameter(f"--api-version {kind}: write TYPE=VERSION")
     simulating.simulate(
         folder=work,
         port=port,
@@ -123,7 +127,7 @@ def simulate_azure(
         at_most_databases=at_most_databases,
         template=template,
         cloud=cloud,
-        api_versions=dict(pair.partition("=")[::2] for pair in api_version or []),
+        api_versions=versions,
         data_planes=data_planes,
         http=http,
         http_port=http_port,

@@ -24,10 +24,15 @@ _READY_WITHIN = timedelta(seconds=60)
 
 @contextlib.asynccontextmanager
 async def simulated_azure(
-    workplace: Workplace, environment: Mapping[str, str], *, speed: float = 1.0, template: Path | None = None
+    workplace: Workplace,
+    environment: Mapping[str, str],
+    *,
+    speed: float = 1.0,
+    template: Path | None = None,
+    http: bool = False,
 ) -> AsyncIterator[Child]:
     """
-    Have a simulated Azure run in the work folder and stop it at the end.
+    Have a simulated Azure run in the work folder and stop it at the end; with *http* it answers without TLS too.
 
     One that is still running there, since the process that started it was killed, is used as it is and left alone.
     """
@@ -38,6 +43,7 @@ async def simulated_azure(
         ready_file=workplace.azure_ready_file,
         environment={name: value for name, value in environment.items() if not name.startswith("BROKER_")},
     )
+    child.arguments += ["--http"] if http else []
     if template is not None:
         child.arguments += ["--template", str(template.resolve())]
     if _survived(workplace):

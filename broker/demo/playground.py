@@ -22,9 +22,10 @@ _BROKER_READY = timedelta(seconds=30)
 
 GUIDE = """\
 The broker answers at {url}
-Health and metrics:   {health_url}/readyz  {health_url}/metrics
-Simulated Azure:      {azure} ({speed:g} times faster than Azure; its certificates: {ca_file})
-Data, secrets, logs:  {folder}
+Health and metrics:    {health_url}/readyz  {health_url}/metrics
+Simulated Azure:       {azure} ({speed:g} times faster than Azure; its certificates: {ca_file})
+Its page in a browser: {page} (it asks for what is in {token_file})
+Data, secrets, logs:   {folder}
 
 Try next, in another terminal:
 
@@ -86,7 +87,7 @@ async def stay(folder: Path, environment: Mapping[str, str], *, port: int, speed
     for caught in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(caught, ended.set)
     try:
-        async with simulated_azure(workplace, environment, speed=speed):
+        async with simulated_azure(workplace, environment, speed=speed, http=True):
             where = workplace.simulated_azure()
             broker = Child(
                 name="The broker",
@@ -125,6 +126,8 @@ async def _guide(workplace: Workplace, told: dict[str, str], where: dict[str, st
         health_url=told["health_url"],
         azure=where["endpoint"],
         ca_file=where["ca_file"],
+        page=f"{where['http_endpoint']}/",
+        token_file=where["token_file"],
         speed=speed,
         folder=workplace.folder,
         password_file=workplace.password_file,

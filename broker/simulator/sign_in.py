@@ -145,7 +145,7 @@ class SignIn:
                 700016,
                 f"Application with identifier '{client_id}' was not found in the directory.",
             )
-        given = form.get("client_secret") or form.get("client_assertion") or ""
+        given = form.get("client_secret") or form.get("client_assertion", "").strip()
         if not hmac.compare_digest(given.encode(), self._secret):
             raise _Refused(401, "invalid_client", 7000215, "Invalid client secret provided.")
         scope = form.get("scope", "")

@@ -38,8 +38,7 @@ async def plan(database: Database, *, first_in: timedelta | None) -> None:
     What is planned already stays as it is.
     """
     async with database.transaction() as tx:
-        insert = (postgresql if database.kind == "postgresql" else sqlite).insert(inventories)
-        await tx.execute(insert.values(name=_NAME, fence=0, report={}, due_at=None).on_conflict_do_nothing())
+        await _make(tx)
         idle = (_MINE, inventories.c.owner.is_(None))
         if first_in is None:
             await tx.execute(update(inventories).where(*idle).values(due_at=None))
@@ -50,6 +49,7 @@ async def plan(database: Database, *, first_in: timedelta | None) -> None:
 
 async def ask_for(tx: Transaction) -> None:
     """Let stock be taken at once; one that is under way is not begun again."""
+    await _make(tx)
     await tx.execute(update(inventories).where(_MINE, inventories.c.owner.is_(None)).values(due_at=tx.now))
 
 
@@ -197,6 +197,11 @@ async def mark(tx: Transaction, key: UUID, *, missing: bool) -> bool:
         .values(missing_since=tx.now if missing else None)
     )
     return marked.rowcount == 1
+
+
+async def _make(tx: Transaction) -> None:
+    insert = (postgresql if tx.database.kind == "postgresql" else sqlite).insert(inventories)
+    await tx.execute(insert.values(name=_NAME, fence=0, report={}, due_at=None).on_conflict_do_nothing())
 
 
 def _at_rest() -> tuple[Any, ...]:

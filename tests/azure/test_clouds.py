@@ -132,6 +132,25 @@ async def test_an_order_is_carried_out_by_a_token_of_the_clouds_own_authority_an
     }
 
 
+async def test_a_workload_identity_signs_in_at_the_same_authority_for_the_same_scope(simulated, group):
+    authority, scope, *_ = EXPECTED[simulated.access.cloud]
+    settings = settings_for(
+        simulated,
+        azure_authentication="workload-identity",
+        azure_client_secret=None,
+        # The simulated Entra believes this one assertion; what a cluster would sign it cannot check.
+        azure_federated_token_file=simulated.access.client_secret_file,
+    )
+
+    async with resource_manager(settings, cloud_of(settings), Metrics()) as arm:
+        found = await arm.get_group(settings.azure_subscription_id, group, client_request_id="g")
+
+    last = simulated.client.get("/_simulator/sign-ins").json()["sign_ins"][-1]
+    own = simulated.endpoint
+    assert found["name"] == group
+    assert (last["authority"], last["scope"]) == (authority or own, scope or f"{own}/.default")
+
+
 async def test_a_wrong_secret_is_told_as_the_operators_affair(simulated, group):
     wrong = secrets.token_urlsafe()
     settings = settings_for(simulated, azure_client_secret=wrong)

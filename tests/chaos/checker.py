@@ -4,12 +4,12 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from broker.azure import naming
-from tests.chaos.engine_rules import Bounds, at_any_moment
+from tests.chaos.engine_rules import Bounds, at_any_moment, late
 from tests.chaos.evidence import Evidence
 from tests.chaos.violations import Kind, Violation
 
@@ -32,6 +32,7 @@ def violations(
     """
     return [
         *at_any_moment(evidence.stored, bounds),
+        *late(evidence.stored, bounds),
         *lost(evidence),
         *stuck(evidence),
         *second_deployments(evidence),
@@ -84,7 +85,7 @@ def second_deployments(evidence: Evidence) -> Iterator[Violation]:
     started = Counter(
         call["deployment"]
         for call in evidence.ledger
-        if call["method"] == "PUT" and call["deployment"] and call["handled"] and call["code"] is None
+        if call["method"] == "PUT" and call["deployment"] and _accepted(call)
         if f"/resourcegroups/{evidence.group}/".lower() in call["path"].lower()
     )
     for name, count in started.items():
@@ -109,6 +110,12 @@ def second_deployments(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(Kind.SECOND_DEPLOYMENT, f"{count} of {kind} for {platform}'s {instance}")
 
 
+def _accepted(call: Mapping[str, Any]) -> bool:
+    """Whether Azure did what was asked; somebody who was killed meanwhile may have cut it off before."""
+    answered = call["status"] is not None and call["status"] < 300
+    return bool(call["handled"]) and (answered or (call["fault"] == "reply_lost" and call["code"] is None))
+
+
 def resources_and_records(evidence: Evidence) -> Iterator[Violation]:
     """What lives in Azure is on record with an instance that lives; what is on record as living lives."""
     stored = evidence.stored
@@ -124,11 +131,6 @@ def resources_and_records(evidence: Evidence) -> Iterator[Violation]:
     for each in sorted(living - recorded.keys()):
         if f"/resourcegroups/{evidence.group}/".lower() in each:
             yield Violation(Kind.RESOURCE_WITHOUT_RECORD, each)
-    for row in stored.resources:
-        if row["gone_at"] is None and row["instance_key"] not in instances:
-            yield Violation(
-                Kind.RECORD_WITHOUT_RESOURCE, f"{row['resource_id']} outlives its instance on record"
-            )
     for each, row in recorded.items():
         ready = instances[row["instance_key"]]["state"] == "ready"
         if row["binding_key"] is not None:
@@ -188,24 +190,28 @@ def over_budget(
             and f"/resourcegroups/{evidence.group}/".lower() in call["path"].lower()
         )
         allowance = burst + per_second * bounds.lease.total_seconds()
-        first, level = 0, 0.0
-        for number, at in enumerate(times):
-            passed = (at - times[number - 1]).total_seconds() if number else 0.0
-            level = max(0.0, level - passed * per_second) + 1
-            if level == 1:
-                first = number
-            if level > allowance:
-                yield Violation(
-                    Kind.BUDGET,
-                    f"{number - first + 1} calls of the kind {kind} from {times[first]:%H:%M:%S} to {at:%H:%M:%S}",
-                )
-                break
+        for told in overflows(times, allowance, per_second):
+            yield Violation(Kind.BUDGET, f"calls of the kind {kind}: {told}")
+
+
+def overflows(times: Sequence[datetime], burst: float, per_second: float) -> Iterator[str]:
+    """Tell the first moment at which more was done than *burst* at once and *per_second* from then on."""
+    first, level, last = 0, 0.0, times[0] if times else None
+    for number, at in enumerate(times):
+        passed = (at - (last or at)).total_seconds()
+        level, last = max(0.0, level - passed * per_second) + 1, at
+        if level <= 1:
+            first = number
+        if level > burst:
+            yield f"{number - first + 1} from {times[first]:%H:%M:%S} to {at:%H:%M:%S}"
+            return
 
 
 def in_the_open(evidence: Evidence) -> Iterator[Violation]:
     """No secret is written anywhere, in no spelling."""
     for place, text in evidence.texts.items():
-        for name, secret in evidence.secrets.items():
+        hidden = evidence.secrets if place.startswith("Azure's") else {**evidence.secrets, **evidence.private}
+        for name, secret in hidden.items():
             if holds(text, secret):
                 yield Violation(Kind.SECRET, f"{name}, in {place}")
 

@@ -45,7 +45,6 @@ def at_any_moment(stored: Stored, bounds: Bounds) -> list[Violation]:
         *ended_twice(stored),
         *timers(stored, bounds),
         *phases(stored),
-        *late(stored, bounds),
         *without_reason(stored),
     ]
 
@@ -81,6 +80,12 @@ def half_a_commit(stored: Stored) -> Iterator[Violation]:
     for binding in stored.bindings:
         if binding["state"] == "bound" and binding["credentials_sealed"] is None:
             yield Violation(Kind.HALF_A_COMMIT, f"{binding['binding_id']} is bound without credentials")
+    for resource in stored.resources:
+        if (
+            resource["gone_at"] is None
+            and (resource["binding_key"] or resource["instance_key"]) not in living
+        ):
+            yield Violation(Kind.HALF_A_COMMIT, f"{resource['resource_id']} outlives its owner on record")
     ended = {row["key"] for row in stored.history}
     for operation in stored.operations:
         key = operation["binding_key"] or operation["instance_key"]
@@ -135,7 +140,7 @@ def phases(stored: Stored) -> Iterator[Violation]:
 
 
 def late(stored: Stored, bounds: Bounds) -> Iterator[Violation]:
-    """I8: what has ended did so by its deadline; what has not, and should have, is stuck."""
+    """I8: what has ended did so by its deadline; what should have, and has not, is stuck. A runner was alive."""
     for operation in stored.operations:
         last = operation["deadline_at"] + bounds.late
         if operation["finished_at"] is not None and operation["finished_at"] > last:

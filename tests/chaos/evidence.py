@@ -57,6 +57,8 @@ class Evidence:
     texts: Mapping[str, bytes] = field(default_factory=dict)
     """What was written in the open, by the name of its place."""
     secrets: Mapping[str, str] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict)
+    """What Azure may show and nobody else, such as parameters."""
     logs: str = ""
 
     def resources(self) -> list[dict[str, Any]]:
@@ -78,6 +80,7 @@ def gather(
     logs: Iterable[Path] = (),
     texts: Mapping[str, bytes] | None = None,
     secrets: Mapping[str, str] | None = None,
+    private: Mapping[str, str] | None = None,
     promises: Iterable[Promise] = (),
     beliefs: Beliefs = Beliefs(),
 ) -> Evidence:
@@ -108,6 +111,7 @@ def gather(
             **(texts or {}),
         },
         secrets={**drawn, **(secrets or {})},
+        private=private or {},
         logs=written.decode(errors="replace"),
     )
 

@@ -1,16 +1,14 @@
 """All that a broker's store holds, read past the broker: as rows, and as bytes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, create_engine, make_url, select
+from sqlalchemy import create_engine, make_url, select
 
 from broker.domain.instances import ServiceInstance
 from broker.store import instances, tables
@@ -40,46 +38,59 @@ class Stored:
         return [operation for operation in self.operations if operation["status"] == "in progress"]
 
 
-@contextmanager
-def _reading(url: str) -> Iterator[Connection]:
-    if is_sqlite(url):
-        engine = create_engine(f"sqlite:///file:{Path(make_url(url).database or '')}?mode=ro&uri=true")
-    else:
-        engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ"
-        )
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+class Reader:
+    """Looks at a store again and again."""
+
+    def __init__(self, url: str) -> None:
+        if is_sqlite(url):
+            self._engine = create_engine(f"sqlite:///file:{make_url(url).database}?mode=ro&uri=true")
+        else:
+            self._engine = create_engine(
+                make_url(url).set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.dispose()
+
+    def read(self, *, now: datetime | None = None) -> Stored:
+        """Read it in one transaction; *now* is for a clock that only the broker's own connections see."""
+        with self._engine.connect() as connection:
+            measured = connection.execute(_NOW[connection.dialect.name]).scalar_one()
+
+            def rows(table: Any) -> list[Record]:
+                found = connection.execute(select(table).order_by(*table.primary_key.columns))
+                return [dict(row) for row in found.mappings()]
+
+            return Stored(
+                now or measured,
+                rows(tables.service_instances),
+                rows(tables.service_bindings),
+                rows(tables.operations),
+                rows(tables.operation_events),
+                rows(tables.external_resources),
+                rows(tables.history),
+            )
+
+    def unsealed(self, keys: KeyRing) -> dict[UUID, ServiceInstance]:
+        """The service instances by key, with what is sealed in their rows."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(tables.service_instances))
+            return {row.key: instances._instance(row, keys) for row in rows}
 
 
-def stored(url: str, *, now: datetime | None = None) -> Stored:
-    """Read it in one transaction; *now* is for a database whose clock only the broker's connections see."""
-    with _reading(url) as connection:
-        measured = connection.execute(_NOW[connection.dialect.name]).scalar_one()
-
-        def rows(table: Any) -> list[Record]:
-            found = connection.execute(select(table).order_by(*table.primary_key.columns))
-            return [dict(row) for row in found.mappings()]
-
-        return Stored(
-            now or measured,
-            rows(tables.service_instances),
-            rows(tables.service_bindings),
-            rows(tables.operations),
-            rows(tables.operation_events),
-            rows(tables.external_resources),
-            rows(tables.history),
-        )
+def stored(url: str) -> Stored:
+    """Read it once."""
+    with Reader(url) as reader:
+        return reader.read()
 
 
 def unsealed(url: str, keys: KeyRing) -> dict[UUID, ServiceInstance]:
     """The service instances by key, with what is sealed in their rows."""
-    with _reading(url) as connection:
-        rows = connection.execute(select(tables.service_instances))
-        return {row.key: instances._instance(row, keys) for row in rows}
+    with Reader(url) as reader:
+        return reader.unsealed(keys)
 
 
 def dump(url: str) -> bytes:

@@ -78,5 +78,10 @@ def test_what_is_printed_names_things_that_are_there(playground, tmp_path):
             assert used in str(catalog)
     for health in re.findall(r"http://\S+/readyz|http://\S+/metrics", printed):
         assert httpx.get(health).status_code == 200
+    page, token_file = re.search(
+        r"page in a browser: (\S+) \(it asks for what is in (\S+)\)", printed
+    ).groups()
+    assert "<title>Simulated Azure</title>" in httpx.get(page, follow_redirects=True).text
+    assert Path(token_file).read_text().strip() not in printed
     for secret in ("sealing-keys", "platform-password", "platforms.json"):
         assert (tmp_path / "run" / secret).stat().st_mode & 0o777 == 0o600

@@ -58,13 +58,13 @@ class Server(uvicorn.Server):
         yield
 
 
-def main(settings: dict[str, Any], at: At | None, log: str, ready: Connection) -> None:
+def main(settings: dict[str, Any], failpoints: Failpoints, log: str, ready: Connection) -> None:
     """Serve until SIGTERM; *ready* is told where."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(output, stream)
     configure_logs("info", "json")
-    uvloop.run(_serve(settings, at, ready))
+    uvloop.run(_serve(settings, failpoints, ready))
 
 
 def _listener() -> socket.socket:
@@ -74,7 +74,7 @@ def _listener() -> socket.socket:
     return listener
 
 
-async def _serve(given: dict[str, Any], at: At | None, ready: Connection) -> None:
+async def _serve(given: dict[str, Any], failpoints: Failpoints, ready: Connection) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
@@ -82,7 +82,7 @@ async def _serve(given: dict[str, Any], at: At | None, ready: Connection) -> Non
         # Tests that are killed themselves leave no broker behind.
         loop.add_reader(tests.sentinel, lambda: os.kill(os.getpid(), signal.SIGKILL))
     listeners = [_listener() for _ in range(2)]
-    async with running(read_settings(**given), failpoints=Dying(at)) as broker, asyncio.TaskGroup() as tasks:
+    async with running(read_settings(**given), failpoints=failpoints) as broker, asyncio.TaskGroup() as tasks:
         servers = [
             Server(uvicorn.Config(app, http=JsonHttpProtocol, loop="none", lifespan="off", log_config=None))
             for app in (broker.api, broker.health)

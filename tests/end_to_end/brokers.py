@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.context import ForkServerContext
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.end_to_end.a_broker_process import At, main
+from broker.operations.failpoints import Failpoints
+from tests.end_to_end.a_broker_process import main
 from tests.osb.platform import Platform
 
 READY_WITHIN = 30.0
@@ -60,11 +62,13 @@ class Broker:
         return httpx.get(f"{self.health_url}/metrics").text
 
 
-def start(settings: dict[str, str], log: Path, dies: At | None) -> tuple[BaseProcess, str, str]:
+def start(
+    settings: dict[str, str], log: Path, failpoints: Failpoints, target: Callable[..., None] = main
+) -> tuple[BaseProcess, str, str]:
     """Start a process and wait until it serves; where platforms and health checks reach it."""
     context = _nursery()
     told, ready = context.Pipe(duplex=False)
-    process = context.Process(target=main, args=(settings, dies, str(log), ready), daemon=True)
+    process = context.Process(target=target, args=(settings, failpoints, str(log), ready), daemon=True)
     process.start()
     ready.close()
     with told:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -20,7 +20,7 @@ from broker.domain.inventory import StrayKind
 from broker.domain.operations import ExternalResource
 from broker.domain.operators import Deed, Operator
 from broker.domain.requests import BindRequest, Caller
-from broker.errors import InstanceMissing
+from broker.errors import InstanceMissing, NotFound, WrongState
 from broker.lifecycle.administration.inventory import InventoryAdministration
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.options import LifecycleOptions
@@ -72,7 +72,7 @@ class Yard:
     async def take_stock(self):
         await inventories.plan(self.database, first_in=None)
         desk = InventoryAdministration(self.database)
-        await desk.take(ALICE.operator)
+        await desk.take(ALICE)
         assert await self.stocktaker().take_if_due()
         return await desk.read()
 
@@ -180,12 +180,12 @@ async def test_the_repair_removes_the_orphans_and_nothing_else(yard, at_work):
     desk = InventoryAdministration(yard.database)
 
     ordered = await desk.delete(ALICE, every_orphan=True)
-    again = await desk.delete(ALICE, every_orphan=True)
-    ends = [await _end_of(yard.database, one.operation_id) for one in ordered]
+    again = await desk.delete(replace(ALICE, reason="Once more."), every_orphan=True)
+    ends = [await _end_of(yard.database, one) for one in ordered.operations]
 
     assert {stray.resource_id for stray in found.strays} == orphans
-    assert {one.resource_id for one in ordered} == orphans
-    assert {one.resource_id for one in again} == orphans
+    assert ordered.operations == again.operations
+    assert len(ordered.effects) == 3
     assert [end.status.value for end in ends] == ["succeeded"] * 3
     assert not any(yard.is_there(path) for path in orphans)
     assert all(yard.is_there(path) for path in [*others, living])
@@ -204,8 +204,8 @@ async def test_an_orphan_whose_tags_change_before_it_is_deleted_is_left_alone(ya
     await yard.take_stock()
     yard.azure.retag(orphan, {"owner": "somebody"}, version=VERSION)
 
-    (ordered,) = await InventoryAdministration(yard.database).delete(ALICE, [orphan])
-    end = await _end_of(yard.database, ordered.operation_id)
+    ordered = await InventoryAdministration(yard.database).delete(ALICE, [orphan])
+    end = await _end_of(yard.database, *ordered.operations)
 
     assert end.status.value == "failed"
     assert "does not carry this service instance's tags" in end.description
@@ -217,10 +217,8 @@ async def test_what_was_not_found_as_a_stray_is_refused(yard):
     await yard.on_record(living)
     await yard.take_stock()
 
-    (refused,) = await InventoryAdministration(yard.database).delete(ALICE, [living])
-
-    assert refused.operation_id is None
-    assert "has not found this as a stray" in refused.refused
+    with pytest.raises(NotFound, match="has not found"):
+        await InventoryAdministration(yard.database).delete(ALICE, [living])
 
 
 async def test_an_orphan_that_came_on_record_meanwhile_is_refused(yard):
@@ -228,9 +226,8 @@ async def test_an_orphan_that_came_on_record_meanwhile_is_refused(yard):
     await yard.take_stock()
     await yard.on_record(orphan)
 
-    (refused,) = await InventoryAdministration(yard.database).delete(ALICE, [orphan])
-
-    assert "living service instance" in refused.refused
+    with pytest.raises(WrongState, match="living service instance"):
+        await InventoryAdministration(yard.database).delete(ALICE, [orphan])
 
 
 async def test_what_an_operator_abandoned_is_told_apart_and_deleted_only_by_name(yard, at_work):
@@ -242,11 +239,13 @@ async def test_what_an_operator_abandoned_is_told_apart_and_deleted_only_by_name
     found = await yard.take_stock()
 
     all_orphans = await desk.delete(ALICE, every_orphan=True)
-    (named,) = await desk.delete(ALICE, [abandoned])
-    end = await _end_of(yard.database, named.operation_id)
+    dry = await desk.delete(replace(ALICE, dry_run=True), [abandoned])
+    named = await desk.delete(ALICE, [abandoned])
+    end = await _end_of(yard.database, *named.operations)
 
     assert [stray.kind for stray in found.strays] == [StrayKind.ABANDONED]
-    assert all_orphans == []
+    assert (all_orphans.operations, dry.operations) == ([], ())
+    assert dry.effects == named.effects
     assert end.status.value == "succeeded"
     assert not yard.is_there(abandoned)
     assert (await yard.take_stock()).strays == []
@@ -277,7 +276,7 @@ async def test_a_missing_instance_gives_no_bindings_until_it_is_back(yard):
 async def test_of_two_processes_that_find_it_due_one_takes_stock(yard):
     yard.account()
     await inventories.plan(yard.database, first_in=None)
-    await InventoryAdministration(yard.database).take(ALICE.operator)
+    await InventoryAdministration(yard.database).take(ALICE)
 
     took = await asyncio.gather(*(yard.stocktaker(name).take_if_due() for name in ("one", "two", "three")))
 
@@ -287,7 +286,7 @@ async def test_of_two_processes_that_find_it_due_one_takes_stock(yard):
 async def test_one_whose_taker_died_is_taken_up_by_another_and_the_dead_one_writes_nothing(yard):
     orphan = yard.account()
     await inventories.plan(yard.database, first_in=None)
-    await InventoryAdministration(yard.database).take(ALICE.operator)
+    await InventoryAdministration(yard.database).take(ALICE)
     lease = timedelta(milliseconds=100)
     dead = await inventories.claim(yard.database, owner="dead", lease=lease)
 

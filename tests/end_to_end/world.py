@@ -23,7 +23,7 @@ from broker.shipped import shipped
 from broker.store import instances
 from broker.store.database import Database
 from broker.store.sealing import KeyRing
-from tests.end_to_end.a_broker_process import At
+from tests.end_to_end.a_broker_process import At, Dying
 from tests.end_to_end.brokers import Broker, start
 from tests.end_to_end.orders import Ordered
 from tests.osb.platform import Platform
@@ -83,7 +83,7 @@ class World:
 
     def start(self, dies: At | None = None, **settings: str) -> Broker:
         """Start a process and wait until it serves."""
-        process, url, health_url = start(self.settings(**settings), self.log, dies)
+        process, url, health_url = start(self.settings(**settings), self.log, Dying(dies))
         broker = Broker(process, url, health_url, Platform(url, PLATFORM, PLATFORM, self.password))
         self.living.append(broker)
         return broker

@@ -9,6 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from broker.domain.instances import Configuration, InstanceState
+from broker.domain.operators import Deed, Operator
+from broker.errors import MalformedRequest
+from broker.lifecycle.administration import keys
+from broker.lifecycle.administration.keys import KeyAdministration
 from broker.store import bindings, instances, resealing
 from broker.store.database import Database
 from broker.store.resealing import COLUMNS, Position
@@ -175,6 +179,39 @@ async def test_values_that_cannot_be_opened_stay_as_they_are_and_are_counted(dat
     database.sealing = stranger
     async with database.transaction() as tx:
         assert await instances.by_key(tx, lost.key) == lost
+
+
+async def test_an_operator_seals_anew_batch_by_batch_and_sees_when_the_old_key_may_go(
+    database: Database, stored, monkeypatch
+):
+    monkeypatch.setattr(keys, "BATCH", 4)
+    desk = KeyAdministration(database)
+    deed = Deed(Operator("alice", may_act=True), "The old key leaked.")
+    before = await desk.usage()
+
+    dry = await desk.reseal(replace(deed, dry_run=True))
+    untouched = await desk.usage()
+    first = await desk.reseal(deed)
+    second = await desk.reseal(deed, after=first.after)
+    after = await desk.usage()
+    async with database.transaction() as tx:
+        audited = [tuple(row) for row in await tx.execute(text("SELECT actor, action, reason FROM audit"))]
+
+    assert [(one.key_id, one.values, one.seals) for one in before] == [("new", 0, True), ("old", 6, False)]
+    assert (dry.resealed, dry.after, untouched) == (6, None, before)
+    assert (first.resealed, second.resealed, second.after) == (4, 2, None)
+    assert [(one.key_id, one.values) for one in after] == [("new", 6), ("old", 0)]
+    assert audited == [("operator alice", "reseal", "The old key leaked.")]
+    with pytest.raises(MalformedRequest):
+        await desk.reseal(deed, after="nonsense")
+
+
+async def test_a_key_that_is_needed_and_not_at_hand_is_listed(database: Database, stored):
+    database.sealing = WITHOUT_OLD
+
+    new, old = await KeyAdministration(database).usage()
+
+    assert (new.key_id, new.at_hand, old.key_id, old.at_hand, old.values) == ("new", True, "old", False, 6)
 
 
 async def test_a_value_of_unknown_form_is_listed_and_hides_no_other(database: Database, stored):

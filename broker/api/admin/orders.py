@@ -16,6 +16,8 @@ from broker.lifecycle.administration.deletions import InAzure
 
 REASON_LENGTH = 500
 """Characters of a reason at most."""
+MOST_TEXTS = 1000
+"""Texts in a list at most."""
 
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": REASON_LENGTH, "pattern": r"\S"}
 _FLAG: dict[str, Any] = {"type": "boolean", "default": False}
@@ -73,6 +75,21 @@ class Order:
         if not isinstance(value, bool):
             raise MalformedRequest(f"{name} must be true or false.")
         return value
+
+    def text(self, name: str) -> str | None:
+        """Return a field that is a text, if it is there."""
+        value = self._fields.get(name)
+        if value is not None and (not isinstance(value, str) or len(value) > REASON_LENGTH):
+            raise MalformedRequest(f"{name} must be a text of {REASON_LENGTH} characters at most.")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        """Return a field that is a list of texts; absent is empty."""
+        value = self._fields.get(name, [])
+        fits = isinstance(value, list) and len(value) <= MOST_TEXTS
+        if not fits or not all(isinstance(one, str) and one for one in value):
+            raise MalformedRequest(f"{name} must be a list of {MOST_TEXTS} texts at most.")
+        return list(value)
 
     def in_azure(self) -> InAzure:
         """Return what becomes of the resources in Azure; there is no default for that."""

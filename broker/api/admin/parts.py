@@ -10,6 +10,8 @@ from broker.domain.operators import Operator
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
 from broker.lifecycle.administration.instances import InstanceAdministration
+from broker.lifecycle.administration.inventory import InventoryAdministration
+from broker.lifecycle.administration.keys import KeyAdministration
 from broker.lifecycle.administration.operations import OperationAdministration
 from broker.lifecycle.administration.past import PastAdministration
 
@@ -23,6 +25,8 @@ class AdminParts:
     operations: OperationAdministration
     deletions: DeletionAdministration
     past: PastAdministration
+    inventory: InventoryAdministration
+    keys: KeyAdministration
     body_limit: int
 
 

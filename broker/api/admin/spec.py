@@ -76,6 +76,13 @@ def listing(of: type, *parameters: dict[str, Any]) -> dict[str, Any]:
     return operation([*parameters, *PAGING], schema)
 
 
+def whole_listing(of: type) -> dict[str, Any]:
+    """Describe a route that answers all of *of* at once."""
+    described = listing(of)
+    described["parameters"] = []
+    return described
+
+
 def operation(
     parameters: list[dict[str, Any]],
     answer: dict[str, Any],

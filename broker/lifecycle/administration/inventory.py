@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.inventory import Inventory, Stray, StrayKind
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import ExternalResource, Operation, OperationKind
-from broker.domain.operators import Deed, Operator
-from broker.errors import MalformedRequest
-from broker.store import audit, instances, inventories, operations, resources
+from broker.domain.operations import ExternalResource
+from broker.domain.operators import Deed
+from broker.errors import MalformedRequest, NotFound, WrongState, shown
+from broker.lifecycle.administration.deeds import Done, done, note
+from broker.lifecycle.deletions import begin_deprovision
+from broker.store import instances, inventories, operations, resources
 from broker.store.database import Database, Transaction
-from broker.store.errors import Duplicate
 
 ORPHANS = "(orphans)"
 """Stands for a platform with what is deleted because it is of no service instance; no platform is called so."""
 DELETED_WITHIN = timedelta(hours=2)
 _PROVISIONER = "arm_template"
 _RECORD_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class StrayDeletion:
-    """What became of the order to delete a stray: the operation that does it, or why there is none."""
-
-    resource_id: str
-    operation_id: UUID | None = None
-    instance_id: str | None = None
-    refused: str | None = None
 
 
 class InventoryAdministration:
@@ -51,21 +41,24 @@ class InventoryAdministration:
         async with self._db.transaction(read_only=True) as tx:
             return await inventories.read(tx)
 
-    async def take(self, operator: Operator) -> Inventory:
+    async def take(self, deed: Deed) -> Done:
         """
-        Have stock taken at once; one that is under way is not begun again. Returns what is known so far.
+        Have stock taken at once; one that is under way is not begun again.
 
         Raises:
             StoreUnavailable: The database does not answer.
         """
-        async with self._db.transaction() as tx:
+
+        async def act(tx: Transaction) -> Done:
             await inventories.ask_for(tx)
-            await audit.add(tx, operator.actor, None, "take stock", "azure")
-            return await inventories.read(tx)
+            await note(tx, deed, "take stock", "azure")
+            return Done(["Azure is compared with the records."])
+
+        return await done(self._db, deed, act)
 
     async def delete(
         self, deed: Deed, resource_ids: Collection[str] = (), *, every_orphan: bool = False
-    ) -> list[StrayDeletion]:
+    ) -> Done:
         """
         Have strays deleted in Azure: those that are named, or every orphan; what was abandoned has to be named.
 
@@ -75,67 +68,57 @@ class InventoryAdministration:
 
         Raises:
             MalformedRequest: Nothing is named, and not every orphan is meant.
-            StoreUnavailable: The database does not answer; some may have been ordered.
+            NotFound: The last look at Azure has not found what is named as a stray.
+            WrongState: It is on record as a living service instance's by now.
+            StoreUnavailable: The database does not answer.
         """
         if not resource_ids and not every_orphan:
             raise MalformedRequest("Name the resources to delete, or ask for every orphan.")
-        found = {stray.resource_id.lower(): stray for stray in (await self.read()).strays}
-        wanted = [one.lower() for one in resource_ids]
-        if every_orphan:
-            wanted += [name for name, stray in found.items() if stray.kind is StrayKind.ORPHAN]
-        done: list[StrayDeletion] = []
-        covered: set[str] = set()
-        # A group comes before what is in it: that goes with it, under one operation.
-        for name in sorted(set(wanted), key=lambda one: (one.count("/"), one)):
-            if name in covered:
-                continue
-            stray = found.get(name)
-            if stray is None:
-                told = "The last look at Azure has not found this as a stray; have another one taken."
-                done.append(StrayDeletion(name, refused=told))
-                continue
-            inside = [
-                one
-                for other, one in found.items()
-                if other.startswith(name + "/") and dict(one.tags) == dict(stray.tags)
-            ]
-            covered |= {one.resource_id.lower() for one in inside}
-            done.append(await self._ordered(deed, stray, inside))
-        return done
 
-    async def _ordered(self, deed: Deed, stray: Stray, inside: list[Stray]) -> StrayDeletion:
-        try:
-            return await self._order(deed, stray, inside)
-        except Duplicate:
-            # Another operator was faster by a moment: join what he has ordered.
-            return await self._order(deed, stray, inside)
+        async def act(tx: Transaction) -> Done:
+            strays = (await inventories.read(tx)).strays
+            found = {stray.resource_id.lower(): stray for stray in strays}
+            wanted = [_named(found, one) for one in resource_ids]
+            if every_orphan:
+                wanted += [stray for stray in strays if stray.kind is StrayKind.ORPHAN]
+            lives = await inventories.recorded(tx)
+            told: list[str] = []
+            begun: list[UUID] = []
+            covered: set[str] = set()
+            # A group comes before what is in it: that goes with it, under one operation.
+            for stray in sorted(
+                wanted, key=lambda one: (one.resource_id.count("/"), one.resource_id.lower())
+            ):
+                if stray.resource_id.lower() in covered:
+                    continue
+                whole = [stray, *_inside(stray, strays)]
+                covered |= {one.resource_id.lower() for one in whole}
+                begun.append(await self._order(tx, whole, lives))
+                told += [f"{one.resource_id} is deleted." for one in whole]
+                await note(tx, deed, "delete orphan", f"resource {stray.resource_id}")
+            return Done(told or ["There is no orphan."], begun)
 
-    async def _order(self, deed: Deed, stray: Stray, inside: list[Stray]) -> StrayDeletion:
-        async with self._db.transaction() as tx:
-            instance_id = _name_of(stray)
-            known = await instances.locked(tx, ORPHANS, instance_id)
-            if known is None:
-                lives = await inventories.recorded(tx)
-                if any(lives.get(one.resource_id.lower()) for one in (stray, *inside)):
-                    told = "It is on record as a living service instance's by now."
-                    return StrayDeletion(stray.resource_id, refused=told)
-            running = await operations.running_on_instance(tx, known.key) if known else None
-            if running is not None:
-                return StrayDeletion(stray.resource_id, running.id, instance_id)
-            if deed.dry_run:
-                return StrayDeletion(stray.resource_id, instance_id=instance_id)
-            instance = known or await self._adopted(tx, stray, inside, instance_id)
-            await instances.save(tx, replace(instance, state=InstanceState.DELETING))
-            operation = _deprovision(tx, instance)
-            await operations.add(tx, operation)
-            await audit.add(
-                tx, deed.operator.actor, None, "delete orphan", f"resource {stray.resource_id}", deed.reason
-            )
-            return StrayDeletion(stray.resource_id, operation.id, instance_id)
+        return await done(self._db, deed, act)
 
-    async def _adopted(
-        self, tx: Transaction, stray: Stray, inside: list[Stray], instance_id: str
-    ) -> ServiceInstance:
+    async def _order(self, tx: Transaction, whole: Sequence[Stray], lives: Mapping[str, bool]) -> UUID:
+        """Begin the deletion of a stray with what is inside it, or join the one that is under way."""
+        stray = whole[0]
+        instance = await instances.locked(tx, ORPHANS, _name_of(stray))
+        if instance is None:
+            for one in whole:
+                if lives.get(one.resource_id.lower()):
+                    raise WrongState(
+                        f"{shown(one.resource_id)} is on record as a living service instance's by now."
+                    )
+            instance = await self._adopted(tx, whole, _name_of(stray))
+        running = await operations.running_on_instance(tx, instance.key)
+        if running is not None:
+            return running.id
+        operation = await begin_deprovision(tx, instance, None, deadline_at=tx.now + DELETED_WITHIN)
+        return operation.id
+
+    async def _adopted(self, tx: Transaction, whole: Sequence[Stray], instance_id: str) -> ServiceInstance:
+        stray = whole[0]
         subscription, group = _place(stray.resource_id)
         instance = ServiceInstance(
             key=uuid4(),
@@ -154,11 +137,25 @@ class InventoryAdministration:
         await instances.add(tx, instance)
         taken = [
             ExternalResource(instance.key, one.resource_id, one.api_version, position)
-            for position, one in enumerate((stray, *inside))
+            for position, one in enumerate(whole)
         ]
         await resources.forget_abandoned(tx, [one.resource_id for one in taken])
         await resources.note(tx, taken)
         return instance
+
+
+def _named(found: Mapping[str, Stray], resource_id: str) -> Stray:
+    stray = found.get(resource_id.lower())
+    if stray is None:
+        raise NotFound(
+            f"The last look at Azure has not found {shown(resource_id)} as a stray; have another one taken."
+        )
+    return stray
+
+
+def _inside(group: Stray, strays: Sequence[Stray]) -> list[Stray]:
+    prefix, tags = group.resource_id.lower() + "/", dict(group.tags)
+    return [one for one in strays if one.resource_id.lower().startswith(prefix) and dict(one.tags) == tags]
 
 
 def _name_of(stray: Stray) -> str:
@@ -184,19 +181,3 @@ def _record(stray: Stray, subscription: str, group: str) -> JsonObject:
         "above": None,
         "deployments": [],
     }
-
-
-def _deprovision(tx: Transaction, instance: ServiceInstance) -> Operation:
-    return Operation(
-        id=uuid4(),
-        kind=OperationKind.DEPROVISION,
-        platform=instance.platform,
-        instance_id=instance.instance_id,
-        instance_key=instance.key,
-        created_at=tx.now,
-        due_at=tx.now,
-        deadline_at=tx.now + DELETED_WITHIN,
-        provisioner=instance.provisioner,
-        inputs={"plan_id": None},
-        subscription=instance.subscription,
-    )
