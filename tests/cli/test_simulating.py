@@ -64,9 +64,7 @@ def test_a_person_at_a_terminal_is_shown_the_way_to_the_page(tmp_path):
     ("options", "said"),
     [
         (["--cloud", "atlantis"], "there is no cloud 'atlantis'; known are public, china, usgov, custom"),
-        (["--api-version", "Microsoft.Nothing/things=2024-01-01"], "Microsoft.Nothing/things"),
         (["--api-version", SERVERS], f"--api-version {SERVERS}: write TYPE=VERSION"),
-        (["--cloud", "custom", "--proxy"], "a custom cloud has no names of its own"),
     ],
 )
 def test_what_it_cannot_do_is_told_in_one_line(tmp_path, options, said):

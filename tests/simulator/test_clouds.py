@@ -316,6 +316,7 @@ def test_the_proxy_lets_go_of_those_who_hang_up(cloud):
     [
         ({"cloud": "atlantis"}, "known are public, china, usgov, custom"),
         ({"cloud": "custom", "proxy": True}, "no names of its own"),
+        ({"api_versions": {"Microsoft.Nothing/things": "2024-01-01"}}, "Microsoft.Nothing/things"),
     ],
 )
 async def test_what_cannot_be_played_is_refused_at_the_start(tmp_path, options, said):

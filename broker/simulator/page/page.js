@@ -230,7 +230,7 @@ async function look() {
   const mine = ++round;
   try {
     const seen = callsSeen();
-    const ledger = seen === null ? `ledger?last=${CALLS}` : `ledger?after=${seen}`;
+    const ledger = seen === null ? `ledger?last=${CALLS}` : `ledger?after=${seen}&last=${CALLS}`;
     const [state, clock, faults, told] = await Promise.all(
       [ask("GET", "state"), ask("GET", "clock"), ask("GET", "faults"), ask("GET", ledger)]);
     if (mine !== round) return;
