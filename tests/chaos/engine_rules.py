@@ -24,7 +24,7 @@ class Bounds:
     lease: timedelta
     undo_grace: timedelta = timedelta(minutes=30)
     step_limit: timedelta = timedelta(minutes=2)
-    longest_delay: timedelta = timedelta(minutes=5)
+    longest_delay: timedelta = timedelta(minutes=15)
 
     @property
     def claimed(self) -> timedelta:

@@ -1,5 +1,6 @@
 """All that a broker's store holds, read past the broker: as rows, and as bytes."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -8,14 +9,20 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import create_engine, make_url, select
+from sqlalchemy import create_engine, literal_column, make_url, select
 
 from broker.domain.instances import ServiceInstance
 from broker.store import instances, tables
-from broker.store.database import _NOW, is_sqlite
+from broker.store.columns import UtcTime
+from broker.store.database import Database, is_sqlite
 from broker.store.sealing import KeyRing
 
 Record = dict[str, Any]
+
+_NOW = {
+    "postgresql": literal_column("clock_timestamp()", UtcTime()),
+    "sqlite": literal_column("strftime('%Y-%m-%d %H:%M:%f000', 'now')", UtcTime()),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Reader:
     def read(self, *, now: datetime | None = None) -> Stored:
         """Read it in one transaction; *now* is for a clock that only the broker's own connections see."""
         with self._engine.connect() as connection:
-            measured = connection.execute(_NOW[connection.dialect.name]).scalar_one()
+            measured = connection.execute(select(_NOW[connection.dialect.name])).scalar_one()
 
             def rows(table: Any) -> list[Record]:
                 found = connection.execute(select(table).order_by(*table.primary_key.columns))
@@ -74,12 +81,6 @@ class Reader:
                 rows(tables.history),
             )
 
-    def unsealed(self, keys: KeyRing) -> dict[UUID, ServiceInstance]:
-        """The service instances by key, with what is sealed in their rows."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(tables.service_instances))
-            return {row.key: instances._instance(row, keys) for row in rows}
-
 
 def stored(url: str) -> Stored:
     """Read it once."""
@@ -88,9 +89,18 @@ def stored(url: str) -> Stored:
 
 
 def unsealed(url: str, keys: KeyRing) -> dict[UUID, ServiceInstance]:
-    """The service instances by key, with what is sealed in their rows."""
-    with Reader(url) as reader:
-        return reader.unsealed(keys)
+    """The service instances by key, with what is sealed in their rows; no broker may have a SQLite file then."""
+
+    async def read() -> dict[UUID, ServiceInstance]:
+        database = await Database.open(url, sealing=keys)
+        try:
+            async with database.transaction(read_only=True) as tx:
+                every = (await tx.execute(select(tables.service_instances.c.key))).scalars()
+                return dict(await instances.by_keys(tx, set(every)))
+        finally:
+            await database.close()
+
+    return asyncio.run(read())
 
 
 def dump(url: str) -> bytes:

@@ -19,6 +19,7 @@ from broker.operations.leases import Lease
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.base import Cost, Next, Work
 from broker.store import operations_queue
+from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from tests.operations.imagined import Imagined, World
 
@@ -142,6 +143,7 @@ class Mortal(Imagined):
     def __init__(self, world: World, life: Life, time: Time, witness: Witness) -> None:
         super().__init__(world, before_call=life.breathe, after_call=life.breathe)
         self.life, self.time, self.witness = life, time, witness
+        self.meter = CallMeter()
 
     async def create(self, work: Work) -> Next:
         return await self._step(super().create, work)
@@ -174,7 +176,9 @@ class Mortal(Imagined):
                 self.witness.wrongs.append(
                     f"{work.operation.id}: a late call for fence {work.operation.fence}"
                 )
-        self.witness.writes += [self.time.now] * (self.world.count("make") - made)
+        for _ in range(self.world.count("make") - made):
+            self.witness.writes.append(self.time.now)
+            self.meter.called(work.operation.subscription, "write", region=None, remaining=None)
         await self.life.call()
         return replace(after, cost=Cost(writes=1)) if after.phase == "make" else after
 
@@ -229,7 +233,10 @@ class Process:
         self.life = life
         self._database, self._time = database, time
         self._options = RunnerOptions(name=life.name, lease=LEASE, undo_grace=UNDO_GRACE)
-        self._runner = Runner(database, {"external": provisioner}, self._options, failpoints=Points())
+        self._meter = provisioner.meter
+        self._runner = Runner(
+            database, {"external": provisioner}, self._options, failpoints=Points(), meter=self._meter
+        )
 
     async def work(self, at_most: int) -> None:
         """Claim what is due and take steps until all is given back, stands still, or is dead."""
@@ -242,6 +249,7 @@ class Process:
                 lease=LEASE,
                 at_most=at_most,
                 known={"external": Mortal.handler_version},
+                meter=self._meter,
             )
             for claim in claimed.claims:
                 self._runner._start(claim, sent_at)
