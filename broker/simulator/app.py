@@ -287,7 +287,7 @@ async def _body(request: Request) -> Any:
         return None
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArmError(
             400, "InvalidRequestContent", "The request content was invalid and could not be deserialized."
         ) from error

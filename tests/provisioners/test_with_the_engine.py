@@ -276,3 +276,39 @@ async def test_an_update_that_fails_half_way_leaves_plan_parameters_and_bindings
     assert taken_back.state == "succeeded"
     days = azure.call("GET", server, version="2026-10-01").json()["properties"]["backup"]
     assert days["backupRetentionDays"] == 8
+
+
+async def test_an_order_comes_through_whatever_azure_tells_on_the_way(azure, group, customer):
+    instance_id, deployments = str(uuid.uuid4()), f"{group}/.*/deployments/"
+    azure.fault("expired_token", path=group)
+    azure.fault("truncated", method="PUT", path=deployments)
+    azure.fault("unseen", method="GET", path=deployments)
+    azure.fault("pruned", method="GET", path=f"{deployments}.*")
+    azure.fault("error", method="GET", path=f"{group}/.*/flexibleServers/", status=502, html=True)
+    azure.fault("truncated", method="DELETE", path=f"{group}/.*/flexibleServers/")
+
+    await customer.order("azure-postgresql-server", instance_id)
+    made = await customer.ended(instance_id)
+    servers = [each for each in resources_in(azure, group) if each.split("/")[-2] == "flexibleServers"]
+    await customer.delete("azure-postgresql-server", instance_id)
+
+    assert made.state == "succeeded", made.description
+    assert len(servers) == 1
+    assert await customer.ended(instance_id) is None
+    assert resources_in(azure, group) == []
+    struck = {call["fault"] for call in azure.ledger() if group in call["path"] and call["fault"]}
+    assert struck == {"expired_token", "truncated", "unseen", "pruned", "error"}
+
+
+async def test_an_order_ends_when_azure_goes_on_refusing_the_brokers_token(azure, group, customer):
+    instance_id = str(uuid.uuid4())
+    # Three tries, each met once with a token asked for anew.
+    azure.fault("expired_token", path=f"{group}/.*/deployments/", count=6)
+
+    await customer.order("azure-postgresql-server", instance_id)
+    failed = await customer.ended(instance_id)
+
+    assert failed.state == "failed"
+    assert "ExpiredAuthenticationToken" in failed.description
+    assert "operator" in failed.description
+    assert resources_in(azure, group) == []

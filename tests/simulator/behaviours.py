@@ -43,7 +43,7 @@ def behaviours() -> Iterator[Behaviour]:
 
 
 def section() -> str:
-    """The section of docs/simulator.md, up to its end."""
+    """The section of docs/simulator.md."""
     words = "; ".join(f"*{word}*: {meaning}" for word, meaning in SOURCES.items())
     lines = [
         HEADING,
@@ -62,9 +62,10 @@ def section() -> str:
 
 
 def main() -> None:
-    """Write the section at the end of the page."""
-    before = PAGE.read_text(encoding="utf-8").partition(HEADING)[0].rstrip("\n")
-    PAGE.write_text(f"{before}\n\n{section()}", encoding="utf-8")
+    """Put the section in the place of what the page has under its heading."""
+    before, _, after = PAGE.read_text(encoding="utf-8").partition(HEADING)
+    _, heading, rest = after.partition("\n## ")
+    PAGE.write_text(f"{before.rstrip()}\n\n{section()}{heading}{rest}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -160,11 +160,12 @@ def test_the_ledger_names_the_deployment_and_holds_no_secret(simulator):
     assert password not in str(simulator.ledger()) + str(simulator.state()) + shown
 
 
-def test_a_body_that_is_no_json_is_refused(simulator):
+@pytest.mark.parametrize("content", [b"{", b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_json_is_refused(simulator, content):
     group = simulator.a_group()
 
     reply = simulator.client.put(
-        f"{simulator.subscription}{deployment_path(group)}?api-version=2025-04-01", content=b"{"
+        f"{simulator.subscription}{deployment_path(group)}?api-version=2025-04-01", content=content
     )
 
     assert refusal(reply) == (400, "InvalidRequestContent")
