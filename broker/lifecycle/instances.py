@@ -219,7 +219,15 @@ class Instances:
                     # The platform's own time for it begins anew with this request.
                     deadline_at = tx.now + time_to_work(living_plan(catalog, instance), self._options)
                     await operations.save_request(
-                        tx, replace(decision.operation, again=True, due_at=tx.now, deadline_at=deadline_at)
+                        tx,
+                        replace(
+                            decision.operation,
+                            again=True,
+                            # What an operator has cancelled is this attempt, not the one that is asked for now.
+                            cancel_requested_at=None,
+                            due_at=tx.now,
+                            deadline_at=deadline_at,
+                        ),
                     )
                     await self._audit(tx, caller, "provision again", request.instance_id)
                     tx.wake()

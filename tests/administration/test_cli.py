@@ -5,15 +5,21 @@ import os
 import pty
 import secrets
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from tests.administration.desk import READER
 from tests.osb.platform import an_id, order
+from tests.simulated import wait_until
 
 # What is printed does not hang on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
@@ -216,6 +222,81 @@ def test_waiting_tells_how_it_goes_and_how_it_ended(osb, alice, platform, extern
     assert succeeded.returncode == 0, succeeded.stderr
     assert "succeeded" in succeeded.stderr
     assert external.living(instance) == []
+
+
+def test_waiting_outlasts_a_broker_that_is_away_for_a_moment(environment, broker, alice, platform, external):
+    instance = an_id()
+    external.hold(instance, "create")
+    platform.provision(instance)
+    operation = alice.running(instance)["id"]
+    # A door that is opened later than it is knocked at, and closed once in between.
+    host, port = "127.0.0.1", a_free_port()
+    more = {"OSB_URL": f"http://{host}:{port}", "OSB_TOKEN": READER.bearer_tokens[0]}
+    waits = subprocess.Popen(
+        [sys.executable, "-m", "broker", "operation", "wait", operation],
+        cwd=TOP,
+        env={**environment, **more},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said: list[str] = []
+    reading = threading.Thread(target=lambda: said.extend(waits.stderr))
+    reading.start()
+
+    with a_door(port, broker.url):
+        wait_until(lambda: any("in progress" in line for line in said))
+    time.sleep(0.5)  # at least one look meets a closed door
+    external.release(instance)
+    with a_door(port, broker.url):
+        status = waits.wait(timeout=60)
+    reading.join()
+    waits.stderr.close()
+
+    assert status == 0, said
+    assert "succeeded" in said[-1]
+
+
+def a_free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class _Door(socketserver.ThreadingTCPServer):
+    """Hands connections on to a broker."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+@contextmanager
+def a_door(port, url):
+    there, open_now = urlsplit(url), []
+
+    class Hands(socketserver.BaseRequestHandler):
+        def handle(self):
+            open_now.append(self.request)
+            with socket.create_connection((there.hostname, there.port)) as broker:
+                back = threading.Thread(target=pump, args=(broker, self.request), daemon=True)
+                back.start()
+                pump(self.request, broker)
+
+    def pump(source, sink):
+        with suppress(OSError):
+            while read := source.recv(65536):
+                sink.sendall(read)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+    with _Door(("127.0.0.1", port), Hands) as door:
+        thread = threading.Thread(target=door.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield
+        door.shutdown()
+        door.server_close()
+        for one in open_now:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 def test_what_only_an_operator_can_know_has_no_default(osb, alice, platform):

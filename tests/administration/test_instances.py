@@ -100,9 +100,9 @@ def test_a_query_that_cannot_be_meant_is_refused_and_named(reader, query, says):
 
 
 def test_a_search_takes_percent_and_underscore_as_they_are(reader, platform):
-    namespace = f"a_b{an_id()}%"
+    namespace = f"{an_id()}_%"
     found = platform.ready(order(context=context(namespace)))
+    platform.ready(order(context=context(namespace.replace("_", "x"))))
+    platform.ready(order(context=context(namespace.replace("%", "xyz"))))
 
     assert ids(reader.all("/instances", search=namespace.upper())) == [found]
-    assert reader.all("/instances", search=namespace.replace("_", "x")) == []
-    assert reader.all("/instances", search="%_%_%" + an_id()) == []

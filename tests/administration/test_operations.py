@@ -81,6 +81,22 @@ def test_a_failed_deletion_goes_on_when_an_operator_retries_it(alice, platform, 
     assert again.status_code == 404
 
 
+def test_of_many_who_retry_a_failed_deletion_at_once_one_begins_it(alice, bob, platform, external):
+    instance = platform.ready()
+    external.fail(instance, "delete", "A lock is on it.")
+    platform.deprovision(instance)
+    platform.settle(instance)
+    (failed,) = alice.all("/operations", instance_id=instance, kind="deprovision")
+    external.mend(instance)
+    external.hold(instance, "delete")
+
+    answers = at_once(6, lambda i: (alice, bob)[i % 2].deed(f"/operations/{failed['id']}/retry").status_code)
+    external.release(instance)
+
+    assert sorted(answers) == [200] + [422] * 5
+    assert platform.settle(instance).status_code == 410
+
+
 def test_a_failed_unbinding_goes_on_when_an_operator_retries_it(alice, platform, external):
     instance = platform.ready()
     binding, bound = platform.bound(instance)
@@ -210,6 +226,20 @@ def test_a_fresh_try_that_waits_for_a_clean_up_is_cancelled_without_it(alice, pl
 
     assert platform.settle(instance).json()["state"] == "failed"
     assert external.living(instance) == []
+
+
+def test_what_is_ordered_again_after_a_cancellation_is_made(alice, platform, external):
+    instance = an_id()
+    external.hold(instance, "create", "delete")
+    platform.provision(instance)
+    alice.deed(f"/operations/{alice.running(instance)['id']}/cancel")
+    wait_until(lambda: alice.running(instance)["stage"] == "undoing")
+
+    platform.provision(instance)
+    external.release(instance)
+
+    assert platform.settle(instance).json()["state"] == "succeeded"
+    assert len(external.living(instance)) == 1
 
 
 def test_of_two_who_cancel_at_once_one_does_and_the_other_is_told(alice, bob, platform, external):

@@ -21,11 +21,14 @@ from broker.domain.summaries import (
     InstanceFilter,
     OperationFilter,
 )
-from broker.errors import WrongState
+from broker.errors import Gone, WrongState
+from broker.lifecycle.administration.deletions import DeletionAdministration, InAzure
 from broker.lifecycle.administration.instances import InstanceAdministration
 from broker.lifecycle.administration.operations import OperationAdministration
 from broker.store import instances, operations
 from broker.store.tables import operations as table
+from broker.store.tables import service_instances
+from tests.osb.offerings import SERVICE
 from tests.osb.serving import FixedCatalog
 from tests.store.nouns import an_instance, an_operation
 
@@ -157,6 +160,44 @@ async def test_the_database_and_the_summary_agree_on_what_is_stuck(database):
     # The stuck ones come first, what has ended comes last.
     ranks = [0 if one.stuck else 1 if one.status == "in progress" else 2 for one in found]
     assert ranks == sorted(ranks)
+
+
+async def test_a_binding_that_cannot_be_removed_leaves_time_to_delete_the_rest(desk):
+    # The whole deletion may take 7.6 seconds, each of its unbindings a quarter of that.
+    offering = desk.shop.catalog.offering(SERVICE)
+    plans = tuple(replace(plan, maximum_polling_duration=timedelta(seconds=8)) for plan in offering.plans)
+    await desk.ready("i")
+    await desk.bind("i", "b")
+    desk.shop.catalog = Catalog((replace(offering, plans=plans),), revision=2)
+    desk.external.throttle("b", "unbind")
+    deletions = DeletionAdministration(desk.database, desk.shop)
+
+    await deletions.abandon("i", None, DEED, in_azure=InAzure.DELETE)
+
+    with pytest.raises(Gone):
+        await desk.ended("i")
+    assert desk.external.living("i") == []
+
+
+async def test_what_is_missing_in_azure_is_listed_as_such(database):
+    gone = await written(database)
+    there = await written(database)
+    async with database.transaction() as tx:
+        await tx.execute(
+            update(service_instances)
+            .where(service_instances.c.key == gone.instance_key)
+            .values(missing_since=tx.now)
+        )
+    administration = InstanceAdministration(database, CATALOG)
+
+    missing = (await administration.page(InstanceFilter(missing=True), PageRequest())).items
+    every = (await administration.page(InstanceFilter(), PageRequest())).items
+
+    assert [one.instance_id for one in missing] == [gone.instance_id]
+    assert {one.instance_id: one.missing_since is None for one in every} == {
+        gone.instance_id: False,
+        there.instance_id: True,
+    }
 
 
 async def test_an_operation_that_ended_before_the_lock_is_not_stepped_into(database):
