@@ -44,6 +44,7 @@ from broker.lifecycle.administration.inventory import InventoryAdministration
 from broker.lifecycle.administration.keys import KeyAdministration
 from broker.lifecycle.administration.operations import OperationAdministration
 from broker.lifecycle.administration.past import PastAdministration
+from broker.lifecycle.administration.preflight import PreflightAdministration
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import CatalogSource, LifecycleOptions
@@ -110,6 +111,7 @@ def create_admin_app(
     *,
     catalog: CatalogSource,
     operators: Iterable[OperatorCredentials],
+    options: LifecycleOptions | None = None,
     body_limit: int = DEFAULT_BODY_LIMIT,
     metrics: Metrics | None = None,
 ) -> ASGIApp:
@@ -122,6 +124,7 @@ def create_admin_app(
         past=PastAdministration(database),
         inventory=InventoryAdministration(database),
         keys=KeyAdministration(database),
+        preflight=PreflightAdministration(Instances(database, catalog, options), catalog),
         body_limit=body_limit,
     )
     measured = metrics or Metrics()
@@ -165,14 +168,14 @@ async def running(
                 if with_runner
                 else None
             )
+            lifecycle = LifecycleOptions(
+                request_wait=settings.request_wait, foresee=foreseeing(provisioner_options, cloud)
+            )
             api = create_app(
                 database,
                 catalog=catalog,
                 platforms=settings.platforms,
-                options=LifecycleOptions(
-                    request_wait=settings.request_wait,
-                    foresee=foreseeing(provisioner_options, cloud),
-                ),
+                options=lifecycle,
                 body_limit=settings.body_limit,
                 metrics=metrics,
             )
@@ -182,6 +185,7 @@ async def running(
                     database,
                     catalog=catalog,
                     operators=settings.operators,
+                    options=lifecycle,
                     body_limit=settings.body_limit,
                     metrics=metrics,
                 )

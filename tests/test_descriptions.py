@@ -92,17 +92,20 @@ def sentences():
                 # A sentence that is put together of others' sentences alone is not ours.
                 if len(re.sub(r"'thing'|\(.*\)", "", text).split()) > 1:
                     where = f"{file.relative_to(PACKAGE)}:{argument.lineno}"
-                    yield pytest.param(name, text.replace("''thing''", "'thing'"), id=where)
+                    yield pytest.param(
+                        name, text.replace("''thing''", "'thing'"), "administration" in where, id=where
+                    )
 
 
-@pytest.mark.parametrize(("name", "text"), list(sentences()))
-def test_a_sentence_says_what_about_and_what_to_do(name, text):
+@pytest.mark.parametrize(("name", "text", "of_operators"), list(sentences()))
+def test_a_sentence_says_what_about_and_what_to_do(name, text, of_operators):
     if name in PLANES:
         text = f"{text} {PLANES[name].advice}"
     # A refusal is about the request at hand, and what is wrong with it is what has to be changed.
     request = name in REFUSALS | {"__init__", "Contradiction"}
     faults = faults_of(text, names_something=not request)
-    if request and REQUEST_SAYS.search(text):
+    # What operators are told of their own deeds says how things are; what to do is theirs to know.
+    if request and (of_operators or REQUEST_SAYS.search(text)):
         faults = [fault for fault in faults if fault != "says nothing of what to do"]
 
     assert not faults, text

@@ -51,7 +51,7 @@ def provision(body: JsonObject, request: Request) -> ProvisionRequest:
         service_offering_id=_text(body, "service_id"),
         service_plan_id=_text(body, "plan_id"),
         parameters=_object(body, "parameters") or {},
-        context=_context(_object(body, "context") or {}, organization, space),
+        context=context_of(_object(body, "context") or {}, organization, space),
         maintenance_version=_maintenance_version(body),
         accepts_incomplete=accepts_incomplete(request),
     )
@@ -67,7 +67,7 @@ def update(body: JsonObject, request: Request) -> UpdateRequest:
         service_offering_id=_text(body, "service_id"),
         service_plan_id=_text(body, "plan_id") if "plan_id" in body else None,
         parameters=_object(body, "parameters"),
-        context=_context(context, None, None) if context is not None else None,
+        context=context_of(context, None, None) if context is not None else None,
         maintenance_version=_maintenance_version(body),
         accepts_incomplete=accepts_incomplete(request),
     )
@@ -189,7 +189,7 @@ def timestamp(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _context(whole: JsonObject, organization: str | None, space: str | None) -> Context:
+def context_of(whole: JsonObject, organization: str | None, space: str | None) -> Context:
     # A context is opaque: what is not the text it would be on a known platform is kept, and means nothing.
     def known(*names: str) -> str | None:
         value = next(

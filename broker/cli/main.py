@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import azure, binding, catalog, config, demo, instance, key, operation, past, resource
+from broker.cli import (
+    azure,
+    binding,
+    catalog,
+    config,
+    demo,
+    instance,
+    key,
+    operation,
+    past,
+    preflight,
+    resource,
+)
 
 app = typer.Typer(
     name="osb",
@@ -30,6 +42,7 @@ app.add_typer(resource.app, name="resource")
 app.add_typer(key.app, name="key")
 app.add_typer(past.audit, name="audit")
 app.add_typer(past.history, name="history")
+app.command("preflight")(preflight.preflight)
 app.command("demo")(demo.demo)
 app.command("run")(demo.run)
 

@@ -1,13 +1,16 @@
 """What is asked of Azure before an order is accepted, and what becomes of the order; through store and runner."""
 
 import asyncio
+import secrets
 import uuid
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
 
+from broker.app import create_admin_app
 from broker.azure.naming import LOWER_DIGITS_HYPHEN, NameRule, external_name
 from broker.domain.catalog import Catalog
 from broker.domain.requests import ProvisionRequest
@@ -17,6 +20,7 @@ from broker.lifecycle.options import LifecycleOptions
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.foresight import foreseeing
 from broker.provisioners.registry import registry
+from broker.setting_values import OperatorCredentials
 from broker.store import history, instances, operations
 from tests.descriptions import faults_of
 from tests.provisioners.conftest import OFFERINGS
@@ -370,3 +374,37 @@ async def test_a_plan_that_asks_for_nothing_is_accepted_without_a_call(database,
 
     assert not accepted.checking
     assert azure.ledger(before) == []
+
+
+async def test_an_operator_tries_an_order_out_over_http(database, azure, group, options, arm):
+    offering, before = OFFERINGS[NAME], len(azure.ledger())
+    told = LifecycleOptions(request_wait=A_WHILE, foresee=foreseeing(options, arm.cloud))
+    alice = OperatorCredentials("alice", "operate", (secrets.token_hex(32),))
+    app = create_admin_app(database, catalog=Served(offering, "reads"), operators=[alice], options=told)
+    runner = Runner(database, registry(options, arm), RunnerOptions(name="test"))
+    headers = {"Authorization": f"Bearer {alice.bearer_tokens[0]}"}
+    plan = f"{NAME}/{offering.plans[0].name}"
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(runner.run())
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://broker", headers=headers
+        ) as client:
+
+            async def ask(**body):
+                return await client.post("/admin/v1/preflight", json=body)
+
+            good = await ask(plan=plan, context={"platform": "kubernetes"}, platform="kubernetes")
+            elsewhere = await ask(plan=plan, parameters={"location": "eastmoon"})
+            unfit = await ask(plan=offering.plans[0].id, parameters={"storageGB": "much"})
+            wrong = [await ask(plan="no/such"), await ask(), await ask(plan=plan, colour="red")]
+        runner.stop()
+
+    assert good.json()["accepted"] is True
+    assert (elsewhere.json()["accepted"], elsewhere.json()["status"]) == (False, 400)
+    assert elsewhere.json()["error"] == "RegionNotOffered"
+    assert unfit.json()["error"] == "InvalidParameters"
+    assert [each.status_code for each in wrong] == [400, 400, 400]
+    assert changing(azure.ledger(before)) == []
+    assert resources_in(azure, group) == []

@@ -14,6 +14,7 @@ from broker.lifecycle.administration.inventory import InventoryAdministration
 from broker.lifecycle.administration.keys import KeyAdministration
 from broker.lifecycle.administration.operations import OperationAdministration
 from broker.lifecycle.administration.past import PastAdministration
+from broker.lifecycle.administration.preflight import PreflightAdministration
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class AdminParts:
     past: PastAdministration
     inventory: InventoryAdministration
     keys: KeyAdministration
+    preflight: PreflightAdministration
     body_limit: int
 
 
