@@ -60,6 +60,12 @@ async def served(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | No
     finally:
         server.should_exit = True
         await task
+        # Who did not say goodbye in time would keep a socket beyond the end of the loop.
+        for connection in list(server.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 from broker.simulator.certificates import CertificateAuthority
 from broker.simulator.server import SimulatorCannotStart, SimulatorOptions, running
-from tests.simulated import POSTGRES, StandInDatabases, wait_until
+from tests.simulated import POSTGRES, StandInDatabases, a_simulator, wait_until
 from tests.simulator.templates import SERVERS, deployment_body
 
 START = """
@@ -169,3 +170,22 @@ def _ended(simulator, path):
 
 def _state(simulator, path):
     return simulator.call("GET", path, version=POSTGRES).json()["properties"]["state"]
+
+
+def test_a_client_that_stays_connected_is_let_go_of_at_the_end(tmp_path):
+    with a_simulator(tmp_path, StandInDatabases(), http=True) as stopping:
+        context = ssl.create_default_context(cafile=stopping.access.ca_file)
+        staying = []
+        for endpoint in (stopping.access.endpoint, stopping.access.http_endpoint):
+            host, _, port = endpoint.partition("://")[2].rpartition(":")
+            plain = socket.create_connection((host, int(port)), timeout=10)
+            secure = endpoint.startswith("https")
+            staying.append(context.wrap_socket(plain, server_hostname=host) if secure else plain)
+            staying[-1].sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert staying[-1].recv(12) == b"HTTP/1.1 303"
+
+    gc.collect()  # An unclosed socket of the server's would be a warning, and so an error, here.
+    for connection in staying:
+        with contextlib.suppress(ConnectionResetError), connection:
+            while connection.recv(4096):
+                pass
