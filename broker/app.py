@@ -196,7 +196,7 @@ async def running(
             async with _working(database, catalog, runner, stocktaker, watch, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
-                    ready={"database": _database_answers(database)},
+                    ready={"database": database_answers(database)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
                     notes={"operations": watch.note},
                 )
@@ -445,7 +445,9 @@ def _looks(runner: Runner | None, database: Database) -> dict[str, Check]:
     return {"queue": check}
 
 
-def _database_answers(database: Database) -> Check:
+def database_answers(database: Database) -> Check:
+    """Check that the database has this release's tables, and takes writes again if it has refused one."""
+
     async def check() -> str | None:
         try:
             await database.revision_is_current()

@@ -196,6 +196,16 @@ def test_a_second_broker_on_one_sqlite_file_is_refused(osb, settings, tmp_path):
     assert ended(first)[0] == 0
 
 
+def test_a_database_that_is_away_at_the_start_ends_it_in_one_line(osb, settings):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        nowhere = f"postgresql://127.0.0.1:{held.getsockname()[1]}/broker"
+        lines = refused(osb("serve", **{**settings, "DATABASE_URL": nowhere}))
+
+    assert "The broker's database does not answer" in lines[-1]
+    assert "Traceback" not in "".join(lines)
+
+
 def test_the_api_and_the_operations_can_be_two_processes_on_postgresql(
     osb, settings, tmp_path, fresh_database
 ):

@@ -19,10 +19,11 @@ from broker.domain.instances import Configuration, InstanceState
 from broker.domain.inventory import StrayKind
 from broker.domain.operations import ExternalResource
 from broker.domain.operators import Deed, Operator
-from broker.domain.requests import BindRequest, Caller
+from broker.domain.requests import BindRequest, Caller, UpdateRequest
 from broker.errors import InstanceMissing, NotFound, WrongState
 from broker.lifecycle.administration.inventory import InventoryAdministration
 from broker.lifecycle.bindings import Bindings
+from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import LifecycleOptions
 from broker.operations.runner import Runner, RunnerOptions
 from broker.operations.stocktaking import Stocktaker, StocktakingOptions
@@ -251,7 +252,7 @@ async def test_what_an_operator_abandoned_is_told_apart_and_deleted_only_by_name
     assert (await yard.take_stock()).strays == []
 
 
-async def test_a_missing_instance_gives_no_bindings_until_it_is_back(yard):
+async def test_a_missing_instance_gives_no_bindings_and_takes_no_updates_until_it_is_back(yard):
     path = yard.nowhere()
     instance = await yard.on_record(path)
     lifecycle = Bindings(
@@ -265,6 +266,11 @@ async def test_a_missing_instance_gives_no_bindings_until_it_is_back(yard):
 
     with pytest.raises(InstanceMissing, match="missing in Azure since"):
         await lifecycle.bind(request)
+    update = UpdateRequest(
+        Caller("kubernetes"), instance.instance_id, SERVICE, parameters={"size": 3}, accepts_incomplete=True
+    )
+    with pytest.raises(InstanceMissing, match="missing in Azure since"):
+        await Instances(yard.database, Shop(CATALOG)).update(update)
     yard.azure.plant(id=path, location="westeurope", tags={}, properties={})
     back = await yard.take_stock()
 
