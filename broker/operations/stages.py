@@ -149,7 +149,14 @@ def waiting(claim: Claim, words: str, again_in: timedelta) -> Changes:
     """Return the note that the operation waits for something else of the broker's, in *words*."""
     since = claim.step_since if claim.step == words and claim.step_since else claim.now
     operation = replace(claim.operation, description=_described(words, since), claims=0)
-    return Changes(operation, delay=again_in, release=True, step=words, step_since=since, cost=CallCost())
+    return Changes(
+        operation,
+        delay=_until(claim, again_in, timedelta(0)),
+        release=True,
+        step=words,
+        step_since=since,
+        cost=CallCost(),
+    )
 
 
 def clearing(claim: Claim) -> Changes:

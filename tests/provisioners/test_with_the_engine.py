@@ -96,17 +96,20 @@ class Customer:
                 await asyncio.sleep(0.02)
 
 
-@pytest.fixture
-async def customer(database, provisioner, options, arm):
-    runner = Runner(database, {"arm_template": provisioner}, RunnerOptions(name="test"))
-    told = LifecycleOptions(
+def told(options, arm):
+    return LifecycleOptions(
         request_wait=timedelta(seconds=30),
         look_again=timedelta(milliseconds=20),
         foresee=foreseeing(options, arm.cloud),
     )
+
+
+@pytest.fixture
+async def customer(database, provisioner, options, arm):
+    runner = Runner(database, {"arm_template": provisioner}, RunnerOptions(name="test"))
     async with asyncio.TaskGroup() as group:
         group.create_task(runner.run())
-        yield Customer(database, told)
+        yield Customer(database, told(options, arm))
         runner.stop()
 
 
@@ -312,3 +315,20 @@ async def test_an_order_ends_when_azure_goes_on_refusing_the_brokers_token(azure
     assert "ExpiredAuthenticationToken" in failed.description
     assert "operator" in failed.description
     assert resources_in(azure, group) == []
+
+
+async def test_a_deletion_ends_when_azure_has_lost_the_whole_group(azure, group, customer):
+    instance_id = str(uuid.uuid4())
+    await customer.order("azure-storage-account", instance_id)
+    assert (await customer.ended(instance_id)).state == "succeeded"
+    await customer.bind("azure-storage-account", instance_id, "a-binding")
+    role = {"auth": "entra", "principalId": str(uuid.uuid4())}
+    await customer.bind("azure-storage-account", instance_id, "a-role", parameters=role)
+
+    azure.call("DELETE", f"/resourceGroups/{group}").raise_for_status()
+    async with asyncio.timeout(PATIENCE):
+        while azure.call("GET", f"/resourceGroups/{group}").status_code != 404:
+            await asyncio.sleep(0.02)
+    await customer.delete("azure-storage-account", instance_id)
+
+    assert await customer.ended(instance_id) is None
