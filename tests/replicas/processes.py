@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from tests.end_to_end.world import PLATFORM, World
@@ -52,10 +53,11 @@ class Replicas:
     def __init__(self, world: World) -> None:
         self.world = world
         self.living: list[Replica] = []
+        self._numbers = count()
 
     def start(self, *command: str, **settings: str) -> Replica:
         """Start `osb` with the world's settings and wait until it is ready."""
-        number = len(self.living)
+        number = next(self._numbers)
         ready, log = self.world.folder / f"ready-{number}.json", self.world.folder / f"osb-{number}.log"
         given = self.world.settings(port="0", health_port="0", **settings)
         with log.open("wb") as output:
