@@ -73,8 +73,8 @@ class Asking(Customer):
     async def place(self, instance_id, **parameters):
         return await self.instances.provision(self.request(instance_id, **parameters))
 
-    async def try_out(self, **parameters):
-        return await self.instances.try_out(self.request(str(uuid.uuid4()), **parameters))
+    async def try_out(self, instance_id=None, **parameters):
+        return await self.instances.try_out(self.request(instance_id or str(uuid.uuid4()), **parameters))
 
 
 @pytest.fixture
@@ -203,10 +203,10 @@ async def test_a_dry_run_says_the_same_and_makes_nothing(database, azure, group,
 async def test_a_dry_run_of_what_can_be_made_says_so_and_makes_nothing(
     database, azure, group, asking, preflight
 ):
-    before = len(azure.ledger())
+    instance_id, before = str(uuid.uuid4()), len(azure.ledger())
 
     async with asking(preflight) as customer:
-        told = await customer.try_out()
+        told = await customer.try_out(instance_id)
         with pytest.raises(InvalidParameters):
             await customer.try_out(storageGB="much")
 
@@ -216,6 +216,8 @@ async def test_a_dry_run_of_what_can_be_made_says_so_and_makes_nothing(
     assert changing(calls) == []
     assert any(call["path"].lower().endswith("/validate") for call in calls) is (preflight == "validate")
     assert resources_in(azure, group) == []
+    async with database.transaction(read_only=True) as tx:
+        assert await instances.get(tx, CALLER.platform, instance_id) is None
 
 
 async def test_an_order_that_passes_is_accepted_and_made_once(database, azure, group, asking):
