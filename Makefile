@@ -73,6 +73,10 @@ chaos: $(stamp) ## kill it in every way: storms with SEEDS=10, SEED=4, INSTANCES
 		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(DURATION),--duration $(DURATION))
 	@$(python) -m pytest -q --timeout 1800 --hypothesis-profile=long tests/operations/test_any_schedule.py
 
+.PHONY: release
+release: $(stamp) ## wheel, source, bill of materials, notes and checksums, into dist/
+	@$(python) -m tools.release
+
 pip_compile := --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	--strip-extras --allow-unsafe --no-header --no-annotate $(LOCK)
 
