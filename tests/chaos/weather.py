@@ -28,7 +28,7 @@ from tests.chaos.clocks import PostgreSqlClock
 from tests.postgresql import dsn_of
 from tests.simulated import SimulatedAzure
 
-DISK = "192m"
+DISK = "384m"
 """Room for the broker's database; what is left of it can be taken away in a moment."""
 DISK_FULL_FOR = (1.0, 4.0)
 LOCKED_FOR = (2.0, 8.0)
@@ -104,7 +104,7 @@ class Disk:
         if self.why_not:
             return
         try:
-            with self._ballast.open("wb") as file, contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), self._ballast.open("wb") as file:
                 while True:
                     file.write(bytes(256 * 1024))
                     file.flush()
