@@ -58,14 +58,21 @@ async def served(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | No
     try:
         yield
     finally:
+        # Who does not answer a goodbye would keep a socket beyond the end of the loop. A TLS transport that is told to
+        # close once more forgets its socket, so those that are closing go first.
+        for transport in _transports(server):
+            if transport.is_closing():
+                transport.abort()
         server.should_exit = True
         await task
-        # Who did not say goodbye in time would keep a socket beyond the end of the loop.
-        for connection in list(server.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
+        for transport in _transports(server):
+            transport.abort()
         await asyncio.sleep(0)
+
+
+def _transports(server: uvicorn.Server) -> list[asyncio.Transport]:
+    connected = (getattr(each, "transport", None) for each in server.server_state.connections)
+    return [transport for transport in connected if transport is not None]
 
 
 def is_loopback(host: str) -> bool:

@@ -172,7 +172,8 @@ def _state(simulator, path):
     return simulator.call("GET", path, version=POSTGRES).json()["properties"]["state"]
 
 
-def test_a_client_that_stays_connected_is_let_go_of_at_the_end(tmp_path):
+@pytest.mark.parametrize("wish", ["keep-alive", "close"])
+def test_a_client_that_stays_connected_is_let_go_of_at_the_end(tmp_path, wish):
     with a_simulator(tmp_path, StandInDatabases(), http=True) as stopping:
         context = ssl.create_default_context(cafile=stopping.access.ca_file)
         staying = []
@@ -181,7 +182,7 @@ def test_a_client_that_stays_connected_is_let_go_of_at_the_end(tmp_path):
             plain = socket.create_connection((host, int(port)), timeout=10)
             secure = endpoint.startswith("https")
             staying.append(context.wrap_socket(plain, server_hostname=host) if secure else plain)
-            staying[-1].sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            staying[-1].sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {wish}\r\n\r\n".encode())
             assert staying[-1].recv(12) == b"HTTP/1.1 303"
 
     gc.collect()  # An unclosed socket of the server's would be a warning, and so an error, here.
