@@ -3,12 +3,8 @@
 # Two stages: one builds an environment from the locked, hashed dependencies and the project's own wheel, the other
 # carries that environment and nothing that could compile or install.
 #
-# No container engine was at hand when this file was written. What was replayed by hand, on Debian 12 with its Python 3.11:
-#   - the build stage: both environments, the locked installs with hashes and without source packages, the wheel and
-#     its install, the removal of pip;
-#   - the final stage: `osb migrate` and `osb serve` from that environment as user 10001, on a root file system that was
-#     mounted read-only but for the folder of the SQLite file, the health check's command, SIGTERM and its exit status 0.
-# Not replayed: the base image itself, COPY between stages, adding the user, HEALTHCHECK as an engine runs it.
+# No container engine was at hand when this file was written. `make image` carries it out without one: both stages, then the
+# start as its user on a read-only root. docs/releasing.md says what that proves, and what it does not.
 # The base image is named by tag; pin it by the digest that your registry shows.
 
 FROM python:3.11-slim AS build

@@ -77,6 +77,11 @@ chaos: $(stamp) ## kill it in every way: storms with SEEDS=10, SEED=4, INSTANCES
 release: $(stamp) ## wheel, source, bill of materials, notes and checksums, into dist/
 	@$(python) -m tools.release
 
+.PHONY: image
+image: $(stamp) ## carry the Dockerfile out without a container engine, and start what came of it (root; 2 minutes)
+	@$(python) -m tools.programs debootstrap
+	@$(python) -m tools.replay_image
+
 pip_compile := --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	--strip-extras --allow-unsafe --no-header --no-annotate $(LOCK)
 
