@@ -40,8 +40,8 @@ POINTS: Mapping[str, int] = {
     BEFORE_SAVE: 15,
     IN_SAVE: 15,
     SAVED: 15,
-    BEFORE_COMMIT: 25,
-    AFTER_COMMIT: 25,
+    BEFORE_COMMIT: 12,
+    AFTER_COMMIT: 12,
 }
 """Each point, and how often it may be passed at most before it kills: the rare ones kill soon."""
 

@@ -242,7 +242,7 @@ class Storm:
             if not self._calm.is_set() and self._killed < self.chosen.kills and draws.random() < 0.8:
                 # The point that was met least often comes next, now and then.
                 point = draws.choice(sorted(POINTS))
-                if draws.random() < 0.5:
+                if draws.random() < 0.7:
                     point = min(sorted(POINTS), key=lambda each: self.outcome.kills[each])
                 doom = Doom(
                     point, draws.randint(0, round(POINTS[point] * self.chosen.pace)), doom.epitaph, BUDGET
@@ -280,7 +280,7 @@ class Storm:
                 continue
             drawn = draws.random()
             pid = broker.process.pid or 0
-            if drawn < 0.3 and self._killed < self.chosen.kills:
+            if drawn < (0.1 if doomed else 0.4) and self._killed < self.chosen.kills:
                 os.kill(pid, signal.SIGKILL)
                 await asyncio.to_thread(broker.process.join)
                 self.outcome.kills[RANDOM_KILL] += 1

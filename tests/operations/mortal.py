@@ -248,7 +248,7 @@ class Process:
                 owner=self._options.name,
                 lease=LEASE,
                 at_most=at_most,
-                known={"external": Mortal.handler_version},
+                handlers=self._runner._handlers,
                 meter=self._meter,
             )
             for claim in claimed.claims:
