@@ -74,6 +74,8 @@ class AdminClient:
             headers={"Authorization": f"Bearer {profile.token}"},
             verify=trust,
             timeout=httpx.Timeout(_ANSWERS_WITHIN, connect=_CONNECTS_WITHIN),
+            # A proxy of the environment's would be sent the token in clear: without TLS nothing leaves this machine.
+            trust_env=profile.url.startswith("https:"),
         )
 
     def __enter__(self) -> Self:

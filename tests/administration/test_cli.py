@@ -102,6 +102,17 @@ def test_a_token_comes_from_a_file_a_variable_or_a_command_and_never_from_the_co
     assert "--token" not in osb("instance", "list", "--help").stdout
 
 
+def test_a_token_without_tls_goes_to_no_proxy_of_the_environment(osb, broker):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+
+        done(osb("instance", "list", "--limit", 1, HTTP_PROXY=address, ALL_PROXY=address, http_proxy=address))
+
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 def test_a_profiles_file_that_is_wrong_is_named_with_the_fault(osb, home, broker):
     profiles = home / "config" / "osb" / "profiles.toml"
 
