@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -255,9 +256,18 @@ HttpsUrl = Annotated[str, AfterValidator(_https)]
 def _proxy(value: Any) -> Any:
     """Accept an HTTP proxy with or without a user; the password in it is a secret."""
     given = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(given, str) or not re.fullmatch(r"https?://([^/\s?#@]+@)?[^/\s?#@]+/?", given):
+    fits = isinstance(given, str) and re.fullmatch(r"https?://([^/\s?#@]+@)?[^/\s?#@]+/?", given)
+    if not fits or not _has_a_port_or_none(given):
         raise ValueError("must be http://host:port or http://user:password@host:port")
     return given
+
+
+def _has_a_port_or_none(url: str) -> bool:
+    """Tell whether what follows the host is a port; it may be a password that lacks its '@host', never to be shown."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 ProxyUrl = Annotated[SecretStr, BeforeValidator(_proxy)]
