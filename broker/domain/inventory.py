@@ -8,6 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+ORPHANS = "(orphans)"
+"""Stands for a platform with what is deleted since it is of no service instance; no platform is called so."""
+
 
 class StrayKind(StrEnum):
     """Why a resource with the broker's tags belongs to no living service instance."""

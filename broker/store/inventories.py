@@ -11,7 +11,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.instances import InstanceState
-from broker.domain.inventory import Holding, Inventory, MissingInstance, Stray, StrayKind
+from broker.domain.inventory import ORPHANS, Holding, Inventory, MissingInstance, Stray, StrayKind
 from broker.domain.operations import OperationStatus
 from broker.store.columns import loaded, stored
 from broker.store.database import Database, Transaction
@@ -148,12 +148,17 @@ async def subscriptions(tx: Transaction) -> set[str]:
     return {one.lower() for one in named} | {one.lower() for one in living.scalars() if one}
 
 
-async def recorded(tx: Transaction) -> dict[str, bool]:
-    """Return the ids of all that is on record and not gone, in lower case, with whether their instance lives."""
+async def recorded(tx: Transaction, *, orphans: bool = True) -> dict[str, bool]:
+    """
+    Return the ids of all that is on record and not gone, in lower case, with whether their instance lives.
+
+    Without *orphans* what is on record only to be deleted as an orphan is left out.
+    """
+    whose = [] if orphans else [service_instances.c.platform.is_distinct_from(ORPHANS)]
     rows = await tx.execute(
         select(external_resources.c.resource_id, service_instances.c.key)
         .outerjoin(service_instances, service_instances.c.key == external_resources.c.instance_key)
-        .where(external_resources.c.gone_at.is_(None))
+        .where(external_resources.c.gone_at.is_(None), *whose)
     )
     lives: dict[str, bool] = {}
     for row in rows:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from broker.domain.inventory import ORPHANS
 from broker.domain.operations import ExternalResource
 from broker.store.database import Transaction
 from broker.store.tables import external_resources as table
@@ -31,9 +32,16 @@ async def of_instances(tx: Transaction, instance_keys: Sequence[UUID]) -> list[E
 
 
 async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
-    """Write down what is about to be created; again is harmless, and what was gone lives again."""
+    """
+    Write down what is about to be created; again is harmless, and what was gone lives again.
+
+    What was on record as an orphan and is taken up by its service instance is taken out of the orphan's record, so that
+    no deletion of the orphan, be it repeated, touches it any more.
+    """
     if not resources:
         return
+    if taken_up := [one for one in resources if one.binding_key is None]:
+        await _no_orphans(tx, taken_up)
     rows = {
         (resource.instance_key, resource.resource_id): {
             "instance_key": resource.instance_key,
@@ -61,6 +69,17 @@ async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
                 "made_by_us": new.made_by_us,
                 "gone_at": new.gone_at,
             },
+        )
+    )
+
+
+async def _no_orphans(tx: Transaction, taken_up: Sequence[ExternalResource]) -> None:
+    keys = {one.instance_key for one in taken_up}
+    orphans = select(service_instances.c.key).where(service_instances.c.platform == ORPHANS)
+    await tx.execute(
+        delete(table).where(
+            table.c.instance_key.in_(orphans.where(service_instances.c.key.not_in(keys))),
+            func.lower(table.c.resource_id).in_([one.resource_id.lower() for one in taken_up]),
         )
     )
 

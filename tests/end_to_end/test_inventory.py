@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -22,6 +22,7 @@ from broker.domain.operators import Deed, Operator
 from broker.domain.requests import BindRequest, Caller, UpdateRequest
 from broker.errors import InstanceMissing, NotFound, WrongState
 from broker.lifecycle.administration.inventory import InventoryAdministration
+from broker.lifecycle.administration.operations import OperationAdministration
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import LifecycleOptions
@@ -229,6 +230,43 @@ async def test_an_orphan_that_came_on_record_meanwhile_is_refused(yard):
 
     with pytest.raises(WrongState, match="living service instance"):
         await InventoryAdministration(yard.database).delete(ALICE, [orphan])
+
+
+async def _failed_deletion_of(yard: Yard, orphan: str) -> UUID:
+    """Order the deletion of an orphan that Azure does not let go; its operation, once that has failed."""
+    yard.azure.fault(
+        "error", path=orphan.rsplit("/", 1)[-1], method="DELETE", status=409, code="ScopeLocked", count=None
+    )
+    ordered = await InventoryAdministration(yard.database).delete(ALICE, [orphan])
+    end = await _end_of(yard.database, *ordered.operations)
+    yard.azure.lift()
+    assert end.status.value == "failed"
+    return end.id
+
+
+async def test_an_orphan_that_its_service_instance_takes_up_is_not_deleted_by_a_repeated_order(yard, at_work):
+    orphan = yard.account()
+    await yard.take_stock()
+    await _failed_deletion_of(yard, orphan)
+    await yard.on_record(orphan)
+
+    with pytest.raises(WrongState, match="living service instance"):
+        await InventoryAdministration(yard.database).delete(ALICE, [orphan])
+
+    assert yard.is_there(orphan)
+
+
+async def test_an_orphan_that_its_service_instance_takes_up_is_not_deleted_by_a_retry(yard, at_work):
+    orphan = yard.account()
+    await yard.take_stock()
+    failed = await _failed_deletion_of(yard, orphan)
+    await yard.on_record(orphan)
+
+    retried = await OperationAdministration(yard.database, Shop(CATALOG)).retry(failed, ALICE)
+    end = await _end_of(yard.database, *retried.operations)
+
+    assert end.status.value == "succeeded"
+    assert yard.is_there(orphan)
 
 
 async def test_what_an_operator_abandoned_is_told_apart_and_deleted_only_by_name(yard, at_work):

@@ -312,7 +312,8 @@ def test_a_proxy_may_need_a_password(environment, proxy):
 
 
 @pytest.mark.parametrize(
-    "proxy", ["proxy:3128", "socks5://u:hidden@proxy", "http://u:hidden@", "http://a/hidden", "http://u:hidden"]
+    "proxy",
+    ["proxy:3128", "socks5://u:hidden@proxy", "http://u:hidden@", "http://a/hidden", "http://u:hidden"],
 )
 def test_what_is_no_proxy_is_refused_and_not_shown(environment, proxy):
     environment(AZURE_PROXY=proxy)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from broker.domain.instances import InstanceState, ServiceInstance
-from broker.domain.inventory import Inventory, Stray, StrayKind
+from broker.domain.inventory import ORPHANS, Inventory, Stray, StrayKind
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.domain.operators import Deed
@@ -18,8 +18,6 @@ from broker.lifecycle.deletions import begin_deprovision
 from broker.store import instances, inventories, operations, resources
 from broker.store.database import Database, Transaction
 
-ORPHANS = "(orphans)"
-"""Stands for a platform with what is deleted because it is of no service instance; no platform is called so."""
 DELETED_WITHIN = timedelta(hours=2)
 _PROVISIONER = "arm_template"
 _RECORD_FORMAT = 1
@@ -81,7 +79,7 @@ class InventoryAdministration:
             wanted = [_named(found, one) for one in resource_ids]
             if every_orphan:
                 wanted += [stray for stray in strays if stray.kind is StrayKind.ORPHAN]
-            lives = await inventories.recorded(tx)
+            lives = await inventories.recorded(tx, orphans=False)
             told: list[str] = []
             begun: list[UUID] = []
             covered: set[str] = set()
@@ -103,14 +101,15 @@ class InventoryAdministration:
     async def _order(self, tx: Transaction, whole: Sequence[Stray], lives: Mapping[str, bool]) -> UUID:
         """Begin the deletion of a stray with what is inside it, or join the one that is under way."""
         stray = whole[0]
+        for one in whole:
+            if lives.get(one.resource_id.lower()):
+                raise WrongState(
+                    f"{shown(one.resource_id)} is on record as a living service instance's by now."
+                )
         instance = await instances.locked(tx, ORPHANS, _name_of(stray))
         if instance is None:
-            for one in whole:
-                if lives.get(one.resource_id.lower()):
-                    raise WrongState(
-                        f"{shown(one.resource_id)} is on record as a living service instance's by now."
-                    )
             instance = await self._adopted(tx, whole, _name_of(stray))
+        await self._noted(tx, instance, whole)
         running = await operations.running_on_instance(tx, instance.key)
         if running is not None:
             return running.id
@@ -135,13 +134,15 @@ class InventoryAdministration:
             record=_record(stray, subscription, group),
         )
         await instances.add(tx, instance)
+        return instance
+
+    async def _noted(self, tx: Transaction, instance: ServiceInstance, whole: Sequence[Stray]) -> None:
         taken = [
             ExternalResource(instance.key, one.resource_id, one.api_version, position)
             for position, one in enumerate(whole)
         ]
         await resources.forget_abandoned(tx, [one.resource_id for one in taken])
         await resources.note(tx, taken)
-        return instance
 
 
 def _named(found: Mapping[str, Stray], resource_id: str) -> Stray:
