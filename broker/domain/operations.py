@@ -50,6 +50,8 @@ class Stage(StrEnum):
 
 CHECK = "check"
 """The first phase of a provision whose plan wants a pre-flight: the request awaits its end, nothing is made in it."""
+DRY_RUN = "dry_run"
+"""In the state of an operation that stays in the phase CHECK to its end."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ class Operation:
         """Who ordered, and why, that a deletion drop its record even if it fails; None: it does not."""
         given = self.inputs.get(ABANDON)
         return given if isinstance(given, str) else None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether it only asks what an order would come to: it makes nothing, and leaves nothing however it ends."""
+        return bool(self.state.get(DRY_RUN))
 
     @property
     def refusal(self) -> Refusal | None:

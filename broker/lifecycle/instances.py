@@ -14,7 +14,7 @@ from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, C
 from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import CHECK, Operation, OperationKind, OperationStatus, Refusal, Stage
+from broker.domain.operations import CHECK, DRY_RUN, Operation, OperationKind, OperationStatus, Refusal, Stage
 from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
 from broker.errors import (
     AlreadyExists,
@@ -254,8 +254,11 @@ class Instances:
                     operation,
                     phase=CHECK,
                     handler_version=_CHECKS_SINCE,
-                    state={"dry_run": True} if dry_run else {},
+                    state={DRY_RUN: True} if dry_run else {},
                 )
+                if dry_run:
+                    # Nobody waits for its answer any longer than that.
+                    operation = replace(operation, deadline_at=tx.now + self._options.request_wait)
             elif dry_run:
                 raise MalformedRequest("What is ordered on a parent can only be tried by ordering it.")
             await operations.add(tx, operation)

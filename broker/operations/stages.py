@@ -186,6 +186,9 @@ def failed(claim: Claim, reason: str, step: Next | None = None) -> Changes:
     """Return the failure of the whole operation, with nothing (more) to be cleaned up by it."""
     operation, instance, binding = claim.operation, claim.instance, claim.binding
     match operation.kind:
+        case OperationKind.PROVISION if operation.dry_run:
+            # Nobody knows of its instance, so nobody would delete it.
+            return replace(_ended(claim, operation, OperationStatus.FAILED, reason), unmade=True)
         case OperationKind.PROVISION:
             instance = replace(instance, state=InstanceState.CREATE_FAILED)
         case OperationKind.UPDATE:
@@ -264,7 +267,9 @@ def _stage_done(claim: Claim, step: Next) -> Changes:
 def _stage_failed(claim: Claim, reason: str, step: Next | None = None) -> Changes:
     operation = claim.operation
     undoes = (
-        operation.kind in {OperationKind.PROVISION, OperationKind.BIND} and operation.stage is Stage.WORKING
+        operation.kind in {OperationKind.PROVISION, OperationKind.BIND}
+        and operation.stage is Stage.WORKING
+        and not operation.dry_run
     )
     if undoes:
         operation = replace(

@@ -107,7 +107,7 @@ class Preflight:
             refusal = Refusal("NotPossible", never=False)
             return Next(Outcome.FAILED, description=impossible.description, unmade=True, refusal=refusal)
         main = f"{records.shown(plan.main.id)} in {plan.place.location}"
-        if work.operation.state.get("dry_run"):
+        if work.operation.dry_run:
             return Next(Outcome.DONE, description=f"{main} can be made now. Nothing was made.", unmade=True)
         return Next(
             phase="",

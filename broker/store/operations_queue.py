@@ -11,9 +11,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, tuple_, update
 
+from broker.domain import descriptions
 from broker.domain.bindings import ServiceBinding
 from broker.domain.handlers import Handlers
-from broker.domain.instances import ServiceInstance
+from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.operations import CHECK, ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
 from broker.store.budgets import Budgets
@@ -603,6 +604,25 @@ async def _write(tx: Transaction, after: Operation, changes: Changes) -> None:
         raise ClaimLost
 
 
+async def _end_children(tx: Transaction, unmade: ServiceInstance, why: str) -> None:
+    """
+    End what was ordered on an instance while it was asked whether that can be made: it waits, and has nothing yet.
+
+    It stays until it is deleted, without its parent: the platform was told that it is accepted.
+    """
+    tx.opens_all = False
+    for found in await instances.children(tx, unmade.key):
+        child = await instances.locked_by_key(tx, found.key)
+        if child is None:
+            continue
+        running = await operations.running_on_instance(tx, child.key)
+        if running is not None and running.kind is OperationKind.PROVISION:
+            said = f"The parent '{unmade.alias or unmade.instance_id}' cannot be made: {why} Delete this, too."
+            await operations.supersede(tx, running, descriptions.failure(said, running.id))
+            child = replace(child, state=InstanceState.CREATE_FAILED)
+        await instances.save(tx, replace(child, parent_key=None))
+
+
 async def _write_rest(tx: Transaction, held: Claim, changes: Changes) -> None:
     operation = changes.operation
     await resources.note(tx, changes.resources)
@@ -611,6 +631,7 @@ async def _write_rest(tx: Transaction, held: Claim, changes: Changes) -> None:
     if changes.all_gone:
         await resources.all_gone(tx, operation.instance_key, operation.binding_key)
     if changes.unmade:
+        await _end_children(tx, held.instance, operation.description)
         await instances.forget(tx, held.instance)
     elif changes.removed is not None and held.binding is not None:
         await bindings.remove(tx, changes.binding or held.binding, held.instance, reason=changes.removed)
