@@ -26,6 +26,7 @@ from broker.errors import (
     NotFound,
     NotPossibleNow,
     StillRunning,
+    StoreUnavailable,
     shown,
 )
 from broker.lifecycle import parents
@@ -110,10 +111,14 @@ class Instances:
         if not isinstance(outcome, Accepted) or not outcome.checking:
             return outcome
         patience = Patience(self._options.preflight_wait)
-        operation = await checked(self._db, outcome.operation_id, patience=patience)
-        if operation is not None and operation.refusal is not None:
-            raise refused(operation.refusal, operation.description)
-        instance = await self._decided(lambda: self._read(request.caller.platform, request.instance_id))
+        try:
+            operation = await checked(self._db, outcome.operation_id, patience=patience)
+            if operation is not None and operation.refusal is not None:
+                raise refused(operation.refusal, operation.description)
+            instance = await self._decided(lambda: self._read(request.caller.platform, request.instance_id))
+        except StoreUnavailable:
+            # It was accepted, and goes on: an error would make the platform delete what it has ordered.
+            return Accepted(outcome.operation_id, outcome.dashboard_url)
         return Accepted(outcome.operation_id, instance.dashboard_url if instance else outcome.dashboard_url)
 
     async def try_out(self, request: ProvisionRequest) -> TriedOut:
@@ -241,6 +246,9 @@ class Instances:
             _needs_async(request, "A provision")
             if isinstance(decision, Create) or instance is None:
                 instance = await self._new_instance(tx, request, plan, catalog.revision)
+                if dry_run:
+                    # Nobody's order is to be refused for it, and no child is to find it.
+                    instance = replace(instance, alias=None)
                 await instances.add(tx, instance)
             else:
                 instance = await self._afresh(tx, instance, request, plan, catalog.revision)

@@ -617,7 +617,9 @@ async def _end_children(tx: Transaction, unmade: ServiceInstance, why: str) -> N
             continue
         running = await operations.running_on_instance(tx, child.key)
         if running is not None and running.kind is OperationKind.PROVISION:
-            said = f"The parent '{unmade.alias or unmade.instance_id}' cannot be made: {why} Delete this, too."
+            said = (
+                f"The parent '{unmade.alias or unmade.instance_id}' cannot be made: {why} Delete this, too."
+            )
             await operations.supersede(tx, running, descriptions.failure(said, running.id))
             child = replace(child, state=InstanceState.CREATE_FAILED)
         await instances.save(tx, replace(child, parent_key=None))

@@ -1,9 +1,23 @@
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from broker.errors import AlreadyExists, ConcurrencyError, HasChildren, ParentUnknown
-from tests.lifecycle.conftest import CHILD, CHILDREN, PARENT, PARENTS, in_namespace
+from broker.domain.requests import Caller, ProvisionRequest
+from broker.errors import AlreadyExists, ConcurrencyError, HasChildren, ParentUnknown, StillRunning
+from broker.lifecycle.instances import Accepted, Instances
+from broker.lifecycle.options import LifecycleOptions
+from broker.store import instances
+from tests.lifecycle.conftest import (
+    CHILD,
+    CHILDREN,
+    PARENT,
+    PARENTS,
+    Shop,
+    catalog_with_children,
+    in_namespace,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +56,32 @@ async def test_an_alias_is_one_instances_alone_within_its_scope(desk):
     await desk.of("another").order(
         "p", PARENTS, PARENT, parameters={"alias": "db"}, context=in_namespace("here")
     )
+
+
+async def test_an_order_that_is_only_tried_out_takes_no_alias(database):
+    short = LifecycleOptions(request_wait=timedelta(seconds=1))
+    orders = Instances(database, Shop(catalog_with_children()), short)
+    wanted = ProvisionRequest(
+        Caller("cf"), "tried", PARENTS, PARENT, parameters={"alias": "db"}, accepts_incomplete=True
+    )
+
+    # No runner is there, so the trial lasts until its time is over.
+    tried = asyncio.create_task(orders.try_out(wanted))
+    async with asyncio.timeout(20):
+        while not await written_down(database, "tried"):
+            await asyncio.sleep(0.01)
+    accepted = await orders.provision(replace(wanted, instance_id="ordered"))
+    with pytest.raises(StillRunning):
+        await tried
+    with pytest.raises(AlreadyExists, match="alias"):
+        await orders.try_out(replace(wanted, instance_id="tried too"))
+
+    assert isinstance(accepted, Accepted)
+
+
+async def written_down(database, instance_id):
+    async with database.transaction(read_only=True) as tx:
+        return await instances.get(tx, "cf", instance_id)
 
 
 async def test_a_child_may_be_ordered_while_its_parent_is_made_and_waits_for_it(desk):

@@ -1,8 +1,14 @@
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from broker.domain.catalog import Catalog
+from broker.domain.operations import CHECK
 from broker.domain.requests import Caller, ProvisionRequest
 from broker.errors import StoreUnavailable
 from broker.lifecycle.instances import Accepted, Instances
@@ -71,3 +77,33 @@ async def test_a_store_that_stays_away_is_a_passing_fault_and_never_a_state(key_
 
     assert ordered.value.retry_after
     assert polled.value.retry_after
+
+
+async def test_an_order_that_was_accepted_stays_so_when_the_store_goes_while_it_is_checked(
+    on_postgresql, postgresql_url
+):
+    short = replace(
+        OPTIONS, quick_wait=timedelta(milliseconds=100), preflight_wait=timedelta(milliseconds=500)
+    )
+    offering = CATALOG.offering(SERVICE)
+    plan = replace(CATALOG.plan(SERVICE, SMALL)[1], recipe={"kind": "external", "preflight": "reads"})
+    checking = Catalog((replace(offering, plans=(plan,)),), revision=1)
+    database = urlsplit(postgresql_url).path.strip("/")
+    elsewhere = urlunsplit(urlsplit(postgresql_url)._replace(path="/postgres"))
+
+    with (
+        psycopg.connect(postgresql_url, autocommit=True) as there,
+        psycopg.connect(elsewhere, autocommit=True) as server,
+    ):
+        ordered = asyncio.create_task(Instances(on_postgresql, Shop(checking), short).provision(ORDER))
+        async with asyncio.timeout(20):
+            while not (row := there.execute("SELECT id, phase FROM operations").fetchone()):
+                await asyncio.sleep(0.01)
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        server.execute(allow.format(sql.Identifier(database), sql.Literal(False)))
+        hang_up = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        server.execute(hang_up, [database])
+        accepted = await ordered
+
+    assert row == (accepted.operation_id, CHECK)
+    assert not accepted.checking

@@ -246,6 +246,18 @@ async def test_a_name_that_is_taken_is_passed_over_before_anything_is_made(datab
         assert (await instances.get(tx, CALLER.platform, instance_id)).generation == 1
 
 
+async def test_who_may_not_ask_whether_a_name_is_free_finds_out_by_trying(database, azure, group, asking):
+    instance_id = str(uuid.uuid4())
+    azure.fault("error", method="POST", path="/checkNameAvailability", status=403, code="AuthorizationFailed",
+                message="Not on the subscription.", count=None)  # fmt: skip
+
+    async with asking() as customer:
+        await customer.place(instance_id)
+        assert (await customer.ended(instance_id)).state == "succeeded"
+
+    assert any(name_of(instance_id, 0) in each for each in resources_in(azure, group))
+
+
 async def test_what_an_operator_has_mended_can_be_ordered_under_the_same_id(database, azure, group, asking):
     instance_id = str(uuid.uuid4())
     unregistered(azure, instance_id)
