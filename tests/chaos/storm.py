@@ -64,7 +64,7 @@ class Chosen:
     duration: float = 240.0
     pace: float = 1.0
     """How long a broker lives, as a part of what is usual."""
-    at_once: int = 14
+    at_once: int = 24
     """How many service instances have things done to them at the same time."""
 
 

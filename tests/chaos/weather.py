@@ -253,7 +253,7 @@ async def database(store: PostgreSql | Sqlite, draws: random.Random, seen: Count
     """Let one trouble after the other come over the broker's database."""
     troubles = store.troubles()
     while True:
-        await asyncio.sleep(draws.uniform(3, 9))
+        await asyncio.sleep(draws.uniform(4, 12))
         name = draws.choice(sorted(troubles))
         seen[name] += 1
         with contextlib.suppress(psycopg.Error):
