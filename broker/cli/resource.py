@@ -83,7 +83,7 @@ def _list(client: AdminClient, output: Form) -> None:
     if found.get("finished_at") is None:
         print("Azure was never looked at; do it with: osb resource scan", file=sys.stderr)
     elif "trouble" in found:
-        print(f"The last look came to no end: {plain(found['trouble'])}", file=sys.stderr)
+        print(f"The last look did not see everything: {plain(found['trouble'])}", file=sys.stderr)
     else:
         told = f"As of {found['finished_at']}; {found['looked_at']} resources with this broker's tags."
         print(told, file=sys.stderr)

@@ -95,7 +95,7 @@ class Inventory:
     What the last look at everything has found.
 
     `due_at` is when the next one begins (None: when somebody asks for it), `running_since` is set while one is under
-    way. `trouble` says why the last one came to no end; what was found before it then still stands.
+    way. `trouble` says why the last one did not see everything; of that, what was found before still stands.
     """
 
     due_at: datetime | None = None

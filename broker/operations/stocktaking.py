@@ -45,7 +45,7 @@ class StocktakingOptions:
 
 
 class _Doubts:
-    """What Azure would not tell of single resources: no reason not to look at the others."""
+    """What Azure would not tell of single resources or subscriptions: no reason not to look at the others."""
 
     def __init__(self) -> None:
         self._first = ""
@@ -56,8 +56,8 @@ class _Doubts:
         try:
             yield
         except StepFailed as failed:
-            if failed.retryable:
-                # It will be another answer later, for this one as for all others.
+            if failed.retryable and failed.at_most is None:
+                # Throttled or out of reach: it will be another answer later, for this one as for all others.
                 raise
             self.untold.add(resource_id)
             self._first = self._first or f"{resource_id}: {failed.description}"
@@ -66,7 +66,9 @@ class _Doubts:
     def told(self) -> str | None:
         if not self.untold:
             return None
-        return f"{len(self.untold)} resources could not be looked at. The first: {self._first}"
+        return (
+            f"{len(self.untold)} resources or subscriptions could not be looked at. The first: {self._first}"
+        )
 
 
 class Stocktaker:
@@ -123,17 +125,26 @@ class Stocktaker:
         async with self._database.transaction(read_only=True) as tx:
             subscriptions = sorted(await inventories.subscriptions(tx) | {self._survey.subscription.lower()})
             before = await inventories.read(tx)
+        doubts = _Doubts()
         found: list[Tagged] = []
         for subscription in subscriptions:
-            found += await self._survey.tagged(subscription)
+            with doubts.about(f"/subscriptions/{subscription}"):
+                found += await self._survey.tagged(subscription)
             await self._hold(taking)
         # After Azure was asked: whatever was made by then was on record before it was made.
         async with self._database.transaction(read_only=True) as tx:
             recorded = await inventories.recorded(tx)
             holdings = await inventories.holdings(tx)
             now = tx.now
-        doubts = _Doubts()
-        strays = await self._strays(taking, unrecorded(found, recorded), before, now, doubts)
+        # Of a subscription that cannot be listed, what was found before still stands.
+        unlisted = set(doubts.untold)
+        strays = [
+            stray
+            for stray in before.strays
+            if _subscription(stray.resource_id) in unlisted and not recorded.get(stray.resource_id.lower())
+        ]
+        holdings = [one for one in holdings if _subscription(one.resource_id) not in unlisted]
+        strays += await self._strays(taking, unrecorded(found, recorded), before, now, doubts)
         await self._mark(taking, holdings, {one.resource_id.lower() for one in found}, doubts)
         async with self._database.transaction() as tx:
             report = Inventory(subscriptions=subscriptions, looked_at=len(found), strays=strays)
@@ -168,6 +179,8 @@ class Stocktaker:
                     )
                 first_seen_at = former.first_seen_at if former else now
                 strays.append(Stray.of(tagged, kind, api_version=version, first_seen_at=first_seen_at))
+            if former is not None and tagged.resource_id in doubts.untold:
+                strays.append(former)
         return strays
 
     async def _mark(self, taking: Taking, holdings: list[Holding], seen: set[str], doubts: _Doubts) -> None:
@@ -222,3 +235,7 @@ class Stocktaker:
     async def _hold(self, taking: Taking) -> None:
         async with self._database.transaction() as tx:
             await inventories.hold(tx, taking)
+
+
+def _subscription(resource_id: str) -> str:
+    return "/".join(resource_id.lower().split("/")[:3])

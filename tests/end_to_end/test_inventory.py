@@ -374,6 +374,33 @@ async def test_a_fault_of_azure_changes_no_mark_and_is_told(yard):
     assert still.missing == known.missing
 
 
+async def test_a_subscription_that_cannot_be_listed_hides_nothing_of_the_others_and_changes_no_mark(yard):
+    orphan, gone = yard.account(), yard.nowhere()
+    lost, denied = (gone.replace(yard.azure.access.subscription_id, str(uuid4())) for _ in range(2))
+    yard.azure.fault("error", path=denied.split("/")[2], status=403, code="AuthorizationFailed", count=None)
+    await yard.on_record(gone)
+    await yard.on_record(lost)
+    await yard.on_record(denied)
+
+    found = await yard.take_stock()
+
+    assert [stray.resource_id for stray in found.strays] == [orphan]
+    assert [one.resource_id for one in found.missing] == [gone]
+    assert found.trouble.startswith("2 resources or subscriptions could not be looked at.")
+
+
+async def test_an_orphan_that_cannot_be_looked_at_again_stays_in_the_list(yard):
+    orphan = yard.account()
+    before = await yard.take_stock()
+    name = orphan.rsplit("/", 1)[-1]
+    yard.azure.fault("error", path=name, status=403, code="AuthorizationFailed", count=None)
+
+    after = await yard.take_stock()
+
+    assert after.strays == before.strays
+    assert "AuthorizationFailed" in after.trouble
+
+
 async def test_stock_is_taken_from_time_to_time_without_being_asked(yard):
     orphan = yard.account()
     every = timedelta(milliseconds=50)
