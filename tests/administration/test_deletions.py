@@ -331,14 +331,16 @@ DEEDS = [
 
 
 @pytest.mark.parametrize(("path", "body"), DEEDS)
-def test_a_dry_run_tells_what_would_be_and_changes_nothing(alice, platform, external, path, body):
+def test_a_dry_run_tells_what_would_be_and_changes_nothing(alice, platform, external, capsys, path, body):
     instance = platform.ready()
     binding, bound = platform.bound(instance)
     before = alice.get(f"/instances/{instance}").json()
     audited = alice.audited(instance)
+    capsys.readouterr()
 
     told = alice.deed(path.format(instance=instance, binding=binding), dry_run=True, **body).json()
 
+    assert "An operation was accepted" not in capsys.readouterr().out
     assert told["dry_run"] is True
     assert told["operations"] == []
     assert told["effects"]

@@ -37,12 +37,18 @@ class InAzure(StrEnum):
 
 @dataclass
 class _Told:
+    dry_run: bool
     effects: list[str] = field(default_factory=list)
     operations: list[UUID] = field(default_factory=list)
 
     @property
     def done(self) -> Done:
         return Done(self.effects, self.operations)
+
+    def begun(self, operation: Operation) -> None:
+        self.operations.append(operation.id)
+        if not self.dry_run:
+            log_acceptance(operation)
 
 
 class DeletionAdministration:
@@ -68,7 +74,7 @@ class DeletionAdministration:
 
         async def act(tx: Transaction) -> Done:
             instance = await instance_of(tx, instance_id, platform)
-            told = _Told()
+            told = _Told(deed.dry_run)
             for each in await _family(tx, instance, with_children=with_children):
                 await self._delete(tx, each, told)
                 await note(tx, deed, "delete", f"service instance {each.instance_id}")
@@ -97,7 +103,7 @@ class DeletionAdministration:
 
         async def act(tx: Transaction) -> Done:
             instance = await instance_of(tx, instance_id, platform)
-            told = _Told()
+            told = _Told(deed.dry_run)
             for each in reversed(await _family(tx, instance, with_children=with_children)):
                 if in_azure is InAzure.KEEP:
                     await _forget_instance(tx, each, deed, told)
@@ -122,7 +128,7 @@ class DeletionAdministration:
         async def act(tx: Transaction) -> Done:
             instance = await instance_of(tx, instance_id, platform)
             binding = await _binding_of(tx, instance, binding_id)
-            told = _Told()
+            told = _Told(deed.dry_run)
             if in_azure is InAzure.KEEP:
                 await _forget_binding(tx, instance, binding, deed, told)
             else:
@@ -149,7 +155,6 @@ class DeletionAdministration:
         operation = await begin_deprovision(
             tx, instance, running, deadline_at=self._deadline(tx, instance), abandon=abandon
         )
-        log_acceptance(operation)
         first = ""
         if running is not None:
             first += f" The running {running.kind} ends."
@@ -157,7 +162,7 @@ class DeletionAdministration:
             first += f" Service bindings that are removed first: {bound}."
         last = " The record goes even if that fails." if abandon is not None else ""
         told.effects.append(f"{name} is deleted in Azure.{first}{last}")
-        told.operations.append(operation.id)
+        told.begun(operation)
 
     async def _unbind(
         self,
@@ -178,9 +183,8 @@ class DeletionAdministration:
         operation = await begin_unbind(
             tx, instance, binding, running, deadline_at=self._deadline(tx, instance), abandon=abandon
         )
-        log_acceptance(operation)
         told.effects.append(f"{name} is removed in Azure. The record goes even if that fails.")
-        told.operations.append(operation.id)
+        told.begun(operation)
 
     def _deadline(self, tx: Transaction, instance: ServiceInstance) -> datetime:
         return tx.now + time_to_work(living_plan(self._catalog.current(), instance), self._options)

@@ -158,7 +158,8 @@ class OperationAdministration:
             begun = await begin_unbind(tx, instance, binding, None, deadline_at=deadline_at)
         else:
             begun = await begin_deprovision(tx, instance, None, deadline_at=deadline_at)
-        log_acceptance(begun)
+        if not deed.dry_run:
+            log_acceptance(begun)
         await self._noted(tx, failed, "retry", deed)
         return Done([f"{name} has failed; a new {begun.kind} goes on where it stopped."], [begun.id])
 
