@@ -11,7 +11,7 @@ from broker.demo.steps import STEPS
 
 # Azure's 5 minutes for a server take 3 s, long enough for a broker to be killed and started meanwhile.
 SPEED = 100
-WITHIN = 60
+WITHIN = 180
 
 
 @pytest.fixture(scope="session")
