@@ -45,7 +45,7 @@ def handed_on(settings: Settings) -> AzureEnvironment:
     variables, hidden = {}, {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if value in {None, ()} or not (name.startswith("azure_") or name in _ALSO):
+        if value in (None, (), {}) or not (name.startswith("azure_") or name in _ALSO):
             continue
         if isinstance(value, SecretStr):
             hidden[f"{PREFIX}{name.upper()}_FILE"] = value.get_secret_value()
@@ -59,4 +59,6 @@ def _written(value: Any) -> str:
         return f"{round(value.total_seconds() * 1000)}ms"
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return ",".join(f"{key}={item}" for key, item in value.items())
     return str(value)

@@ -48,6 +48,8 @@ async def served(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | No
         access_log=False,
         lifespan="off",
         server_header=False,
+        # Clients that keep connections for five seconds must not meet a server that closes them at that moment.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
         proxy_headers=False,
         ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
