@@ -107,7 +107,11 @@ def test_a_token_without_tls_goes_to_no_proxy_of_the_environment(osb, broker):
         proxy.settimeout(0)
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
 
-        done(osb("instance", "list", "--limit", 1, HTTP_PROXY=address, ALL_PROXY=address, http_proxy=address))
+        listed = osb(
+            "instance", "list", "--limit", 1, HTTP_PROXY=address, ALL_PROXY=address, http_proxy=address
+        )
+
+        assert listed.returncode == 0, listed.stderr
 
         with pytest.raises(BlockingIOError):
             proxy.accept()
