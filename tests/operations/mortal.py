@@ -172,7 +172,9 @@ class Mortal(Imagined):
             after = await step(work)
         finally:
             called = self.world.count("guarded call") + self.world.count("remove") > calls
-            if frozen and called and fence != work.operation.fence:
+            # Whose operation was ended meanwhile may still call within its lease: a successor waits for that.
+            late = fence is not None or self.time.now >= began + LEASE
+            if frozen and called and late and fence != work.operation.fence:
                 self.witness.wrongs.append(
                     f"{work.operation.id}: a late call for fence {work.operation.fence}"
                 )
