@@ -7,7 +7,7 @@ from typing import Any
 
 from broker import azure_models
 from broker.catalog.faults import Fault
-from broker.catalog.guard import body_of, unpicked
+from broker.catalog.guard.bodies import body_of, unpicked
 from broker.domain.catalog import Catalog
 
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Severity = Literal["refused", "warning"]
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing that is wrong: in which file, at which line (0: unknown) and dotted path."""
+    """
+    One thing that is wrong: in which file, at which line (0: unknown) and dotted path.
+
+    A warning tells what was not checked or may surprise; it never stops a publication.
+    """
 
     file: str
     line: int
     path: str
     message: str
+    severity: Severity = "refused"
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        message = f"warning: {self.message}" if self.severity == "warning" else self.message
+        return f"{place}: {self.path}: {message}" if self.path else f"{place}: {message}"
 
 
 class CatalogRefused(Exception):
@@ -27,6 +36,11 @@ class CatalogRefused(Exception):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(sorted(faults))
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def refused(faults: Iterable[Fault]) -> list[Fault]:
+    """Return those of *faults* that stop a publication, in the order of the files."""
+    return sorted(fault for fault in faults if fault.severity == "refused")
 
 
 def shown(path: tuple[str | int, ...]) -> str:

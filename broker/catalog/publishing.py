@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import structlog
 
-from broker.catalog.faults import CatalogRefused, Fault
-from broker.catalog.guard import changes_refused
+from broker.catalog.faults import CatalogRefused, refused
+from broker.catalog.guard import refusals
 from broker.catalog.revisions import digest_of, from_document, to_document
 from broker.domain.catalog import Catalog
+from broker.domain.catalog_use import UNKNOWN_USE
 from broker.store import catalogs
 from broker.store.catalogs import CatalogRevision
 from broker.store.database import Database
@@ -64,11 +65,6 @@ def _catalog(published: CatalogRevision) -> Catalog:
 
 
 def _refuse_changes(published: Catalog, proposed: Catalog) -> None:
-    reasons = changes_refused(published, proposed)
-    if reasons:
-        raise CatalogRefused(
-            [
-                Fault("catalog", 0, "", f"{reason}, compared with revision {published.revision}")
-                for reason in reasons
-            ]
-        )
+    faults = refused(refusals(published, proposed, UNKNOWN_USE))
+    if faults:
+        raise CatalogRefused(faults)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from broker.catalog import guard
-from broker.catalog.faults import CatalogRefused, Fault
+from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
 from broker.catalog.format import OfferingFile
 from broker.catalog.offerings import service_offering
@@ -26,8 +26,8 @@ def read_catalog(folder: Path) -> Catalog:
         CatalogRefused: With every fault that was found.
     """
     catalog, faults = _read(folder)
-    if faults:
-        raise CatalogRefused(faults)
+    if refusals := refused(faults):
+        raise CatalogRefused(refusals)
     return catalog
 
 

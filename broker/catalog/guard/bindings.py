@@ -1,0 +1,95 @@
+"""What must be true of the ways to bind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from broker import azure_models
+from broker.catalog.files import Place
+from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
+from broker.catalog.guard.bodies import unpicked
+from broker.catalog.guard.picks import Said, faults_of_pick
+
+_ANSWER = frozenset({"answer"})
+"""What only an action's own picks may pick from."""
+
+
+def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
+    """Tell what is wrong with the ways to bind."""
+    yield from _of_verbs(("binding",), read.binding, has_database=read.database is not None)
+    modes = read.binding_modes
+    if modes is None:
+        return
+    if read.binding:
+        yield ("binding_modes",), "is there instead of 'binding'"
+    by = read.bind_parameters.get(modes.by)
+    if by is None or by.default not in modes.modes or set(by.allowed or ()) != set(modes.modes):
+        yield ("binding_modes", "by"), "is a bind parameter that allows the modes, one of them as default"
+    for mode, said in modes.modes.items():
+        path: Place = ("binding_modes", "modes", mode)
+        yield from _of_verbs((*path, "binding"), said.binding, has_database=read.database is not None)
+        for name in said.needs:
+            if name not in read.bind_parameters:
+                yield (*path, "needs"), f"there is no bind parameter '{name}'"
+
+
+def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iterator[Said]:
+    words: list[str] = []
+    for number, verb in enumerate(verbs):
+        at = (*path, number)
+        if verb.database_user is not None and not has_database:
+            yield (*at, "database_user"), "needs a database block"
+        if (verb.compose is not None) != (number == len(verbs) - 1):
+            yield at, "'compose' is the last verb, once"
+        if verb.compose is not None:
+            yield from _of_compose((*at, "compose"), verb.compose, has_database=has_database)
+            continue
+        for name in sorted(verb.model_fields_set):
+            said = getattr(verb, name)
+            yield from _of_picks((*at, name), said)
+            word = getattr(said, "word", None)
+            if word in words:
+                yield (*at, name, "word"), f"'{word}' is used before"
+            words += [word] if word else []
+        if verb.child is not None:
+            yield from _of_child((*at, "child"), verb.child.type, verb.child.api_version, verb.child.body)
+
+
+def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
+    """Look at every field of a verb that is an expression."""
+    constant = {"word", "name", "type", "api_version", "prefix", "otherwise", "body"}
+    for name in sorted(type(said).model_fields.keys() - constant):
+        value = getattr(said, name)
+        if isinstance(value, Strict):
+            yield from _of_picks((*path, name), value)
+        elif isinstance(value, str):
+            yield from faults_of_pick((*path, name), value, more=_ANSWER if name == "pick" else frozenset())
+        for word, expression in value.items() if isinstance(value, dict) else ():
+            yield from faults_of_pick((*path, name, word), expression, more=_ANSWER)
+
+
+def _of_child(path: Place, kind: str, api_version: str, body: Mapping[str, Any]) -> Iterator[Said]:
+    model = azure_models.load(kind, api_version)
+    if model is None:
+        yield (*path, "type"), f"{kind} at {api_version} has no model file to be checked against"
+        return
+    for problem in model.problems({key: unpicked(value) for key, value in body.items()}):
+        yield (*path, "body"), str(problem)
+
+
+def _of_compose(path: Place, compose: ComposeFile, *, has_database: bool) -> Iterator[Said]:
+    for key, value in compose.credentials.items():
+        at = (*path, "credentials", key)
+        if value.pick is not None:
+            yield from faults_of_pick((*at, "pick"), value.pick)
+        if value.connection_string is not None and not has_database and not _of_the_others(value):
+            yield at, "needs a database block"
+    for place, endpoint in enumerate(compose.endpoints):
+        for key in ("host", "port"):
+            yield from faults_of_pick((*path, "endpoints", place, key), getattr(endpoint, key))
+
+
+def _of_the_others(value: CredentialValue) -> bool:
+    """Whether a connection string is made from the other credentials."""
+    return value.connection_string == "azure_storage"

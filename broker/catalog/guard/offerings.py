@@ -1,0 +1,127 @@
+"""What must be true of an offering: where its parameters come from, and what it says its template makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from broker.catalog.faults import Fault
+from broker.catalog.files import Document, Place
+from broker.catalog.format import OfferingFile, ResourceFile
+from broker.catalog.guard.bindings import faults_of_binding
+from broker.catalog.guard.bodies import faults_of_bodies
+from broker.catalog.guard.picks import Said, faults_of_pick
+from broker.catalog.guard.plans import faults_of_plan
+from broker.catalog.templates import Template
+
+
+def faults_of_offering(
+    document: Document, read: OfferingFile, template: Template, ids: Mapping[str, str]
+) -> list[Fault]:
+    """Tell what is wrong with one offering and its template."""
+    faults = [document.fault(path, message) for path, message in _of_offering(read, template, ids)]
+    for plan_number, plan in enumerate(read.plans):
+        found = faults_of_plan(read, plan, template)
+        faults += [document.fault(("plans", plan_number, *path), message) for path, message in found]
+    faults += [Fault(template.file, 0, path, message) for path, message in faults_of_bodies(template)]
+    return faults
+
+
+def faults_of_catalog(files: Sequence[str], offerings: Sequence[OfferingFile]) -> list[Fault]:
+    """Tell what offerings have in common that only one may have: ids and names."""
+    faults = []
+    seen: dict[tuple[str, str], str] = {}
+    for file, offering in zip(files, offerings, strict=True):
+        claims = [("id", offering.id), ("name", offering.name), *(("id", plan.id) for plan in offering.plans)]
+        for claim in claims:
+            if claim in seen:
+                faults.append(Fault(file, 0, claim[0], f"'{claim[1]}' is used before, in {seen[claim]}"))
+            seen.setdefault(claim, file)
+        names = [plan.name for plan in offering.plans]
+        faults += [
+            Fault(file, 0, "plans", f"has two plans with the name '{name}'")
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+    return faults
+
+
+def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str]) -> Iterator[Said]:
+    if read.parent is not None and read.parent not in ids:
+        yield ("parent",), f"there is no offering '{read.parent}'"
+    if (read.parent is not None) != (read.placement.group == "parent"):
+        yield ("placement", "group"), "is 'parent' exactly when the offering has a parent"
+    yield from _of_sources(read, template)
+    for number, resource in enumerate(read.resources):
+        yield from _of_resource(("resources", number), resource, template)
+    yield from _of_coverage(read, template)
+    if read.bindable != bool(read.binding or read.binding_modes):
+        yield ("binding",), "is there exactly when the offering is bindable"
+    yield from _of_database(read)
+    yield from faults_of_binding(read)
+
+
+def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
+    sources = read.parameters
+    for name, parameter in sources.user.items():
+        path: Place = ("parameters", "user", name)
+        if name not in template.parameters and parameter.through is None:
+            yield path, "the template has no such parameter"
+        elif name not in template.parameters and parameter.type is None:
+            yield (*path, "type"), "is needed, since the template has no such parameter"
+        if name in {"alias", "parentAlias"}:
+            yield path, "is the broker's own word"
+    groups: tuple[tuple[str, Mapping[str, Any]], ...] = (("fixed", sources.fixed), ("broker", sources.broker))
+    for group, names in groups:
+        for name in names:
+            if name not in template.parameters:
+                yield ("parameters", group, name), "the template has no such parameter"
+            elif name in sources.user or (group == "broker" and name in sources.fixed):
+                yield ("parameters", group, name), "is declared twice"
+    yield from _of_broker(read, template)
+
+
+def _of_broker(read: OfferingFile, template: Template) -> Iterator[Said]:
+    for name, source in read.parameters.broker.items():
+        path: Place = ("parameters", "broker", name)
+        if isinstance(source, str):
+            known = template.parameters.get(name)
+            if source == "administrator_password" and known is not None and not known.secure:
+                yield path, "must be a secureString in the template: others stay readable in Azure"
+            continue
+        if source.name is not None and source.name not in read.names:
+            yield (*path, "name"), f"there is no '{source.name}' among the names"
+        if source.pick is not None:
+            yield from faults_of_pick((*path, "pick"), source.pick)
+
+
+def _of_resource(path: Place, resource: ResourceFile, template: Template) -> Iterator[Said]:
+    if template.api_version(resource.type) is None:
+        yield (*path, "type"), "the template makes no such resource"
+    wanted = resource.type.count("/") - (resource.each is not None)
+    if len(resource.names) != wanted:
+        yield (*path, "names"), f"must be {wanted} for this type"
+    if resource.type.count("/") == 1 and not resource.tagged:
+        yield path, "must be tagged: nothing else tells it from a foreign one"
+    for name in [*resource.names, *([resource.each] if resource.each else [])]:
+        if name not in template.parameters:
+            yield path, f"the template has no parameter '{name}'"
+
+
+def _of_coverage(read: OfferingFile, template: Template) -> Iterator[Said]:
+    """What is made must be deleted, too: itself, or with something above it."""
+    listed = {resource.type.lower() for resource in read.resources}
+    for made in template.resources:
+        words = made.type.lower().split("/")
+        if not any("/".join(words[:end]) in listed for end in range(2, len(words) + 1)):
+            yield ("resources",), f"{made.type} is made by the template, but not among the resources"
+
+
+def _of_database(read: OfferingFile) -> Iterator[Said]:
+    if read.database is None:
+        return
+    for key in ("host", "database", "owner_role", "extensions"):
+        pick = getattr(read.database, key)
+        if pick is not None:
+            yield from faults_of_pick(("database", key), pick)
+    if (read.database.server == "parent") != (read.parent is not None):
+        yield ("database", "server"), "is 'parent' exactly when the offering has a parent"

@@ -1,0 +1,42 @@
+"""Expressions in JMESPath: whether they are any, and whether what they pick from is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from broker.catalog.files import Place
+
+Said = tuple[Place, str]
+"""What is wrong at a place of an offering's file."""
+_PICKED_FROM = frozenset(
+    {"parameters", "names", "parent", "outputs", "record", "database", "user", "binding", "made", "azure"}
+)
+_GO_DOWN = frozenset(
+    {"subexpression", "index_expression", "projection", "filter_projection", "value_projection", "pipe"}
+)
+
+
+def faults_of_pick(path: Place, expression: str, more: frozenset[str] = frozenset()) -> Iterator[Said]:
+    """Tell whether something is wrong with one expression; *more* is what only this one may pick from."""
+    try:
+        parsed = jmespath.compile(expression).parsed
+    except JMESPathError:
+        yield path, f"'{expression}' is no JMESPath expression"
+        return
+    unknown = sorted(_roots(parsed) - _PICKED_FROM - more)
+    if unknown:
+        yield path, f"there is no '{unknown[0]}' to pick from; there are {', '.join(sorted(_PICKED_FROM))}"
+
+
+def _roots(node: Any) -> set[str]:
+    """The names that an expression starts from."""
+    if node["type"] == "field":
+        return {node["value"]}
+    children = node["children"]
+    if node["type"] in _GO_DOWN:
+        children = children[:1]
+    return set().union(*(_roots(child) for child in children if isinstance(child, dict)))
