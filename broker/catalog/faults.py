@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 Severity = Literal["refused", "warning"]
@@ -49,8 +48,3 @@ def shown(path: tuple[str | int, ...]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def relative(file: Path, folder: Path) -> str:
-    """Name *file* as seen from the catalog's *folder*."""
-    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)

@@ -6,15 +6,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from broker.catalog.faults import Fault, relative, shown
+from broker.catalog.faults import Fault, shown
 
-LARGEST_FILE = 256 * 1024
-"""In bytes; a template of ARM's own may have 4 MiB, but nobody reviews that."""
 DEEPEST = 40
 
 Place = tuple[str | int, ...]
@@ -56,16 +53,15 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_yaml(file: Path, folder: Path) -> Document:
+def read_yaml(name: str, content: bytes) -> Document:
     """
-    Read one YAML document of plain values.
+    Read one YAML document of plain values; *name* is what faults call the file.
 
     Raises:
-        Unreadable: No YAML, too large or deep, several documents, a key twice, or anchors and aliases (a few
+        Unreadable: No YAML, too deep, several documents, a key twice, or anchors and aliases (a few
             lines of them can stand for gigabytes, and a change at the anchor is not seen at its aliases).
     """
-    name = relative(file, folder)
-    text = _text(file, name)
+    text = _text(name, content)
     lines: dict[Place, int] = {}
     try:
         loader = _Loader(text)
@@ -83,15 +79,14 @@ def read_yaml(file: Path, folder: Path) -> Document:
     return Document(name, data, lines)
 
 
-def read_json(file: Path, folder: Path) -> Document:
+def read_json(name: str, content: bytes) -> Document:
     """
-    Read a JSON file.
+    Read a JSON file; *name* is what faults call it.
 
     Raises:
-        Unreadable: No JSON, too large, a key twice, or NaN.
+        Unreadable: No JSON, a key twice, or NaN.
     """
-    name = relative(file, folder)
-    text = _text(file, name)
+    text = _text(name, content)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -112,17 +107,11 @@ def read_json(file: Path, folder: Path) -> Document:
         raise Unreadable(Fault(name, 0, "", "is nested too deeply")) from fault
 
 
-def _text(file: Path, name: str) -> str:
+def _text(name: str, content: bytes) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            raise Unreadable(Fault(name, 0, "", f"is larger than {LARGEST_FILE // 1024} KiB"))
         return content.decode("utf-8")
     except UnicodeDecodeError as fault:
         raise Unreadable(Fault(name, 0, "", "is not UTF-8 text")) from fault
-    except OSError as fault:
-        raise Unreadable(Fault(name, 0, "", f"cannot be read: {fault.strerror}")) from fault
 
 
 def _value(loader: _Loader, node: yaml.Node, path: Place, name: str, lines: dict[Place, int]) -> Any:

@@ -1,9 +1,9 @@
-"""Reads a folder of offerings; every fault with its file and place."""
+"""Reads the offerings of sources; every fault with its file and place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
@@ -12,10 +12,12 @@ from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
 from broker.catalog.format import OfferingFile
 from broker.catalog.offerings import service_offering
+from broker.catalog.sources import Source
 from broker.catalog.templates import Template, template_of
 from broker.domain.catalog import Catalog, ServiceOffering
 
-AT_MOST_FILES = 500
+FOLDER = "files"
+"""Name of the source that a catalog's folder is."""
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -25,7 +27,7 @@ def read_catalog(folder: Path) -> Catalog:
     Raises:
         CatalogRefused: With every fault that was found.
     """
-    catalog, faults = _read(folder)
+    catalog, faults = read_sources([Source.of_folder(FOLDER, folder)])
     if refusals := refused(faults):
         raise CatalogRefused(refusals)
     return catalog
@@ -33,32 +35,38 @@ def read_catalog(folder: Path) -> Catalog:
 
 def check(folder: Path) -> list[Fault]:
     """Tell all that is wrong with *folder*; an empty list when a broker would take it."""
-    return sorted(_read(folder)[1])
+    try:
+        return read_sources([Source.of_folder(FOLDER, folder)])[1]
+    except CatalogRefused as unread:
+        return list(unread.faults)
 
 
-def _read(folder: Path) -> tuple[Catalog, list[Fault]]:
-    files = sorted(folder.glob("*/*.yaml"))
-    if not files:
-        return Catalog(()), [Fault(str(folder), 0, "", "holds no <family>/<offering>.yaml")]
-    if len(files) > AT_MOST_FILES:
-        return Catalog(()), [Fault(str(folder), 0, "", f"holds more than {AT_MOST_FILES} offerings")]
-    strays = [*folder.glob("*.y*ml"), *folder.glob("*/*.yml"), *folder.glob("*/*/**/*.y*ml")]
-    faults = [Fault(str(f.relative_to(folder)), 0, "", "is not at <family>/<offering>.yaml") for f in strays]
-    read: list[tuple[Document, OfferingFile]] = []
-    for file in files:
-        try:
-            document = read_yaml(file, folder)
-        except Unreadable as unreadable:
-            faults.append(unreadable.fault)
-            continue
-        try:
-            read.append((document, OfferingFile.model_validate(document.data)))
-        except ValidationError as invalid:
-            faults += _of_validation(document, invalid)
-    ids = {offering.name: offering.id for _, offering in read}
+def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
+    """
+    Read and check the offerings of all *sources* together; warnings aside, a fault means: do not publish.
+
+    Faults name a file by its path, and by its source before it where there are several.
+    """
+    faults: list[Fault] = []
+    read: list[tuple[Source, Document, OfferingFile]] = []
+    for source in sources:
+        prefix = f"{source.name}/" if len(sources) > 1 else ""
+        if not source.offerings:
+            faults.append(Fault(source.name, 0, "", "holds no <family>/<offering>.yaml"))
+        for path in source.offerings:
+            try:
+                document = read_yaml(prefix + path, source.files[path])
+            except Unreadable as unreadable:
+                faults.append(unreadable.fault)
+                continue
+            try:
+                read.append((source, document, OfferingFile.model_validate(document.data)))
+            except ValidationError as invalid:
+                faults += _of_validation(document, invalid)
+    ids = {offering.name: offering.id for _, _, offering in read}
     offerings: list[ServiceOffering] = []
-    for document, offering in read:
-        template, found = _template(folder, document, offering)
+    for source, document, offering in read:
+        template, found = _template(source, document, offering)
         faults += found
         if template is None:
             continue
@@ -66,16 +74,20 @@ def _read(folder: Path) -> tuple[Catalog, list[Fault]]:
         if offering.parent is None or offering.parent in ids:
             offerings.append(service_offering(offering, template, ids.get(offering.parent or "")))
     catalog = Catalog(tuple(offerings))
-    faults += guard.faults_of_catalog([document.file for document, _ in read], [o for _, o in read])
+    faults += guard.faults_of_catalog([document.file for _, document, _ in read], [o for _, _, o in read])
     return catalog, sorted(set(faults))
 
 
 def _template(
-    folder: Path, document: Document, offering: OfferingFile
+    source: Source, document: Document, offering: OfferingFile
 ) -> tuple[Template | None, list[Fault]]:
-    file = (folder / document.file).parent / offering.template
+    """Read the template that stands beside the offering's file, in the same source."""
+    shown = PurePosixPath(document.file).with_name(offering.template)
+    content = source.files.get("/".join(shown.parts[-2:]))
+    if content is None:
+        return None, [Fault(str(shown), 0, "", "cannot be read: there is no such file")]
     try:
-        return template_of(read_json(file, folder))
+        return template_of(read_json(str(shown), content))
     except Unreadable as unreadable:
         return None, [unreadable.fault]
 
