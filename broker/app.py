@@ -77,13 +77,18 @@ _SILENT_FOR_TOO_LONG = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Broker:
-    """The applications of a running broker, and what they stand on; `admin` only where it has a port of its own."""
+    """
+    The applications of a running broker, and what they stand on; `admin` only where it has a port of its own.
+
+    Setting `stopping` makes the process not ready; it goes on serving.
+    """
 
     api: ASGIApp
     health: ASGIApp
     admin: ASGIApp | None
     database: Database
     runner: Runner | None
+    stopping: asyncio.Event
 
 
 def create_app(
@@ -193,14 +198,15 @@ async def running(
                     api, admin = beside(api, admin), None
             stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
             watch = UnhandledWatch(database, handlers, counted=metrics.unhandled_counted)
+            stopping = asyncio.Event()
             async with _working(database, catalog, runner, stocktaker, watch, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
-                    ready={"database": database_answers(database)},
+                    ready={"database": database_answers(database), "process": _is_to_stay(stopping)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
                     notes={"operations": watch.note},
                 )
-                yield Broker(api, health_application(checks), admin, database, runner)
+                yield Broker(api, health_application(checks), admin, database, runner, stopping)
     finally:
         await database.close()
 
@@ -424,6 +430,13 @@ async def _count(database: Database, catalog: CatalogSource, metrics: Metrics) -
 def _runs(task: asyncio.Task[None]) -> Check:
     async def check() -> str | None:
         return f"{task.get_name()} has ended" if task.done() else None
+
+    return check
+
+
+def _is_to_stay(stopping: asyncio.Event) -> Check:
+    async def check() -> str | None:
+        return "it is about to stop" if stopping.is_set() else None
 
     return check
 

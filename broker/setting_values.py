@@ -63,6 +63,7 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+AnyDuration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 
 

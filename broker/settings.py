@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from broker.setting_values import (
     Addresses,
+    AnyDuration,
     ApiVersionOverrides,
     CertificatesFile,
     DatabaseUrl,
@@ -208,6 +209,11 @@ class Settings(DatabaseSettings):
     stop_within: Annotated[Duration, Field(ge=timedelta(seconds=2))] = Field(
         default=timedelta(seconds=20),
         description="How long an orderly stop may take: half of it for requests, most of the rest for steps.",
+    )
+    stop_after: AnyDuration = Field(
+        default=timedelta(0),
+        description="How long a process that is told to stop goes on serving first, while `/readyz` already answers "
+        "503 and each answer asks for a new connection: the time that load balancers need to notice.",
     )
     in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=500, description="How many operations one runner carries at once."

@@ -43,6 +43,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.is_listening.set()
 
+    def dismiss(self) -> None:
+        """Ask with each answer from now on for another connection, which leads to another process."""
+        closing = (b"connection", b"close")
+        self.config.encoded_headers = [*self.config.encoded_headers, closing]
+        # uvicorn makes this list anew once a second only.
+        self.server_state.default_headers = [*self.server_state.default_headers, closing]
+
 
 def serve(*, runner: bool, simulate_azure: bool, work: Path, ready_file: Path | None) -> None:
     """Serve until SIGTERM or SIGINT."""
@@ -91,10 +98,14 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
         else None
     )
     health_listener = _listener(settings.health_host, settings.health_port, "BROKER_HEALTH_PORT")
-    stopping = asyncio.Event()
+    stopping, at_once = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        (at_once if stopping.is_set() else stopping).set()
+
     for caught in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(caught, stopping.set)
+        loop.add_signal_handler(caught, told_to_stop)
     async with running(settings, with_runner=runner) as broker, asyncio.TaskGroup() as tasks:
         servers = [_Server(_uvicorn(broker.health, settings, tls=False), health_listener)]
         if listener is not None:
@@ -114,6 +125,13 @@ async def _serve(settings: Settings, *, api: bool, runner: bool, ready_file: Pat
         if ready_file is not None:
             _announce(ready_file, where)
         await stopping.wait()
+        if listener is not None and settings.stop_after:
+            log.info("Not ready any more; serving on.", for_seconds=settings.stop_after.total_seconds())
+            broker.stopping.set()
+            for server in servers:
+                server.dismiss()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(at_once.wait(), settings.stop_after.total_seconds())
         log.info("Stopping.", within=settings.stop_within.total_seconds())
         steps_end_at = loop.time() + settings.stop_within.total_seconds() * _FOR_STEPS
         for server in servers:

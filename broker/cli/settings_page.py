@@ -92,5 +92,5 @@ def _default(about: "FieldInfo") -> str:
         return ""
     if isinstance(value, timedelta):
         seconds = int(value.total_seconds())
-        return f"`{seconds // 86400}d`" if seconds % 86400 == 0 else f"`{seconds}s`"
+        return f"`{seconds // 86400}d`" if seconds and seconds % 86400 == 0 else f"`{seconds}s`"
     return f"`{value}`"

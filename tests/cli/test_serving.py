@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from broker.simulator.certificates import CertificateAuthority
+from tests.simulated import wait_until
 
 TOP = Path(__file__).parent.parent.parent
 # Imports, a migration, a simulated Azure: seconds, on a busy machine too.
@@ -242,6 +243,29 @@ def test_a_simulated_azure_comes_and_goes_with_the_broker(osb, settings, tmp_pat
     status, output = ended(broker)
     assert status == 0, output
     assert not Path(f"/proc/{azure['pid']}").exists()
+
+
+def test_a_process_that_is_to_stop_says_so_first_and_serves_on(osb, settings, tmp_path):
+    migrated(osb, settings)
+    broker = osb("serve", "--ready-file", tmp_path / "ready", **settings | {"STOP_AFTER": "60s"})
+    where = ready(broker, tmp_path / "ready")
+    headers = {"X-Broker-API-Version": "2.17", "Authorization": f"Bearer {token_of(settings)}"}
+    with httpx.Client(headers=headers) as connected:
+        before = connected.get(where["url"] + "/v2/catalog")
+        broker.send_signal(signal.SIGTERM)
+        refusal = wait_until(
+            lambda: (seen := httpx.get(where["health_url"] + "/readyz")).status_code == 503 and seen
+        )
+        kept = connected.get(where["url"] + "/v2/catalog")
+        anew = catalog(where["url"], settings)
+
+    assert (refusal.json()["checks"]["process"], broker.poll()) == ("it is about to stop", None)
+    assert httpx.get(where["health_url"] + "/healthz").status_code == 200
+    assert "connection" not in before.headers
+    assert [(each.status_code, each.headers["connection"]) for each in (kept, anew)] == [(200, "close")] * 2
+    # Who does not want to wait asks once more.
+    status, output = ended(broker)
+    assert status == 0, output
 
 
 def test_settings_that_are_wrong_are_all_named_at_once(osb, settings):
