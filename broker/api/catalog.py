@@ -55,8 +55,9 @@ class CatalogPage:
 
 
 def document(catalog: Catalog) -> dict[str, Any]:
-    """Return the catalog in the specification's words; nothing in it tells how a plan is carried out."""
-    return {"services": [_offering(offering) for offering in catalog.offerings]}
+    """Return the catalog in the specification's words: what can be ordered, and not how it is carried out."""
+    # An offering without a plan would stop Service Catalog from reading all the others.
+    return {"services": [_offering(offering) for offering in catalog.offerings if offering.offered]}
 
 
 def _offering(offering: ServiceOffering) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _offering(offering: ServiceOffering) -> dict[str, Any]:
             "allow_context_updates": offering.allow_context_updates,
             "plan_updateable": offering.plan_updateable,
             "metadata": dict(offering.metadata),
-            "plans": [_plan(plan) for plan in offering.plans],
+            "plans": [_plan(plan) for plan in offering.offered],
         }
     )
 

@@ -53,6 +53,8 @@ class ServicePlan:
     binding_lifetime: timedelta | None = None
     provisioner: str = "arm_template"
     recipe: JsonObject = field(default_factory=dict)
+    withdrawn: bool = False
+    """Not offered any more: no new orders, all else goes on."""
 
     @cached_property
     def create_parameters(self) -> ParameterSchema:
@@ -96,6 +98,13 @@ class ServiceOffering:
     tags: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     metadata: JsonObject = field(default_factory=dict)
+    withdrawn: bool = False
+    """All of its plans are."""
+
+    @property
+    def offered(self) -> tuple[ServicePlan, ...]:
+        """The plans that can be ordered."""
+        return () if self.withdrawn else tuple(plan for plan in self.plans if not plan.withdrawn)
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,19 @@ class Catalog:
         if found is None:
             raise UnknownServicePlan(service_offering_id, service_plan_id)
         return found
+
+    def orderable(
+        self, service_offering_id: str, service_plan_id: str
+    ) -> tuple[ServiceOffering, ServicePlan]:
+        """Find a pair that can be ordered; what was withdrawn is as unknown as what never was there.
+
+        Raises:
+            UnknownServicePlan: There is no such pair, or it was withdrawn.
+        """
+        offering, plan = self.plan(service_offering_id, service_plan_id)
+        if offering.withdrawn or plan.withdrawn:
+            raise UnknownServicePlan(service_offering_id, service_plan_id)
+        return offering, plan
 
     def find(self, service_offering_id: str, service_plan_id: str) -> ServicePlan | None:
         """Return a plan, unless it is not (or not any more) in the catalog."""

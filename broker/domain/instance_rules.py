@@ -208,7 +208,8 @@ def _asked(
     change = changed(applied.parameters, request.parameters)
     if not other_plan and not change and request.maintenance_version is None:
         return applied
-    offering, plan = catalog.plan(instance.service_offering_id, plan_id)
+    find = catalog.orderable if other_plan else catalog.plan
+    offering, plan = find(instance.service_offering_id, plan_id)
     _check_maintenance(plan, request.maintenance_version)
     if other_plan:
         current = next((each for each in offering.plans if each.id == applied.service_plan_id), None)

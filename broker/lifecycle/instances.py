@@ -241,7 +241,7 @@ class Instances:
                     instance.dashboard_url if instance else None,
                     checking=decision.operation.phase == CHECK and not dry_run,
                 )
-            _, plan = catalog.plan(request.service_offering_id, request.service_plan_id)
+            _, plan = catalog.orderable(request.service_offering_id, request.service_plan_id)
             check_order(plan, request)
             _needs_async(request, "A provision")
             if isinstance(decision, Create) or instance is None:

@@ -43,13 +43,13 @@ class Served:
 
 
 class FixedCatalog:
-    """A catalog that nobody publishes anew."""
+    """A catalog that is another one only when a test says so."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
 
     def current(self) -> Catalog:
-        return self._catalog
+        return self.catalog
 
 
 def foresee(_plan: ServicePlan, instance: ServiceInstance, _parent: ServiceInstance | None) -> Foresight:
@@ -69,7 +69,7 @@ def served(
     database_url: str,
     sealing_key: str,
     platforms: Sequence[PlatformCredentials],
-    catalog: Catalog,
+    catalog: Catalog | FixedCatalog,
     provisioners: Mapping[str, Provisioner],
     operators: Sequence[OperatorCredentials] = (),
 ) -> Iterator[Served]:
@@ -84,7 +84,7 @@ def served(
         async with AsyncExitStack() as stack:
             database = await Database.open(database_url, sealing=keys, broker_id="conformance")
             stack.push_async_callback(database.close)
-            source = FixedCatalog(catalog)
+            source = FixedCatalog(catalog) if isinstance(catalog, Catalog) else catalog
             apps = [
                 create_app(
                     database, catalog=source, platforms=platforms, options=replace(options, foresee=foresee)
