@@ -404,11 +404,10 @@ async def nudge(tx: Transaction, instance_key: UUID, parent_key: UUID | None, *,
             # Not by OR, which would read all that is in progress.
             relatives = relatives.union_all(select(literal(parent_key, UUID_KEY)))
         whose = and_(table.c.instance_key.in_(relatives), table.c.binding_key.is_(None))
-    nudged = await tx.execute(
-        update(table)
-        .where(RUNNING, table.c.stage == Stage.WAITING.value, table.c.owner.is_(None), whose)
-        .values(due_at=tx.now)
-    )
+    waits = (RUNNING, table.c.stage == Stage.WAITING.value, whose)
+    # One that is being put off at this moment has looked already, and too early: the update alone would not see it.
+    await tx.execute(select(table.c.number).where(*waits).order_by(table.c.number).with_for_update())
+    nudged = await tx.execute(update(table).where(*waits, table.c.owner.is_(None)).values(due_at=tx.now))
     if nudged.rowcount:
         tx.wake()
 

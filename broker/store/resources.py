@@ -10,10 +10,11 @@ from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.inventory import ORPHANS
-from broker.domain.operations import ExternalResource
+from broker.domain.operations import ExternalResource, OperationStatus
 from broker.store.database import Transaction
+from broker.store.errors import ClaimLost
 from broker.store.tables import external_resources as table
-from broker.store.tables import service_instances
+from broker.store.tables import operations, service_instances
 
 
 async def of_instance(tx: Transaction, instance_key: UUID) -> list[ExternalResource]:
@@ -37,6 +38,9 @@ async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
 
     What was on record as an orphan and is taken up by its service instance is taken out of the orphan's record, so that
     no deletion of the orphan, be it repeated, touches it any more.
+
+    Raises:
+        ClaimLost: A step of such a deletion is under way; the caller's own step is repeated when its lease is over.
     """
     if not resources:
         return
@@ -76,12 +80,23 @@ async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
 async def _no_orphans(tx: Transaction, taken_up: Sequence[ExternalResource]) -> None:
     keys = {one.instance_key for one in taken_up}
     orphans = select(service_instances.c.key).where(service_instances.c.platform == ORPHANS)
-    await tx.execute(
-        delete(table).where(
-            table.c.instance_key.in_(orphans.where(service_instances.c.key.not_in(keys))),
-            func.lower(table.c.resource_id).in_([one.resource_id.lower() for one in taken_up]),
-        )
+    theirs = (
+        table.c.instance_key.in_(orphans.where(service_instances.c.key.not_in(keys))),
+        func.lower(table.c.resource_id).in_([one.resource_id.lower() for one in taken_up]),
     )
+    # Locked, so that none of them is claimed with these rows still in it.
+    deleting = await tx.execute(
+        select(operations.c.owner)
+        .where(
+            operations.c.instance_key.in_(select(table.c.instance_key).where(*theirs)),
+            operations.c.status == OperationStatus.IN_PROGRESS.value,
+        )
+        .with_for_update()
+    )
+    if any(owner is not None for owner in deleting.scalars()):
+        # A DELETE may be on its way to Azure at this moment. What it finds is only known when that step has ended.
+        raise ClaimLost
+    await tx.execute(delete(table).where(*theirs))
 
 
 async def forget_abandoned(tx: Transaction, resource_ids: Sequence[str]) -> None:

@@ -4,16 +4,20 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select, update
 
-from broker.domain.operations import ExternalResource, OperationKind, OperationStatus
-from broker.store import audit, catalogs, instances, operations, resources
+from broker.domain.instances import InstanceState
+from broker.domain.inventory import ORPHANS
+from broker.domain.operations import ExternalResource, OperationKind, OperationStatus, Stage
+from broker.store import audit, catalogs, instances, operations, operations_queue, resources
 from broker.store.database import Database
-from broker.store.errors import Duplicate
+from broker.store.errors import ClaimLost, Duplicate
 from broker.store.overview import overview
 from broker.store.pruning import prune
 from broker.store.tables import audit as audit_table
 from broker.store.tables import history as history_table
-from tests.store.nouns import a_binding, an_instance, an_operation
+from broker.store.tables import operations as operations_table
+from tests.store.nouns import NOON, a_binding, an_instance, an_operation, handlers
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +144,65 @@ async def test_resources_are_written_down_once_and_live_again(database: Database
     assert after[0].gone_at is not None
     assert of_binding == [after[1]]
     assert again[0].gone_at is None
+
+
+async def test_an_orphan_is_not_taken_up_while_a_step_of_its_deletion_is_under_way(database: Database):
+    orphan = an_instance(platform=ORPHANS, state=InstanceState.DELETING)
+    taker = an_instance()
+    left = ExternalResource(orphan.key, "/servers/Left", "2026-01-01", 0)
+    deletion = an_operation(orphan, OperationKind.DEPROVISION, due_at=NOON)
+    async with database.transaction() as tx:
+        await instances.add(tx, orphan)
+        await resources.note(tx, [left])
+        await operations.add(tx, deletion)
+    (claim,) = (
+        await operations_queue.claim(
+            database, owner="r", lease=timedelta(seconds=30), at_most=1, handlers=handlers(1)
+        )
+    ).claims
+
+    with pytest.raises(ClaimLost):
+        async with database.transaction() as tx:
+            await resources.note(tx, [replace(left, instance_key=taker.key, resource_id="/servers/left")])
+    async with database.transaction(read_only=True) as tx:
+        assert await resources.of_instance(tx, taker.key) == []
+    await operations_queue.hand_back(database, [(deletion.id, claim.operation.fence)], owner="r")
+    async with database.transaction() as tx:
+        await resources.note(tx, [replace(left, instance_key=taker.key, resource_id="/servers/left")])
+
+    async with database.transaction(read_only=True) as tx:
+        assert await resources.of_instance(tx, orphan.key) == []
+
+
+async def test_one_that_is_put_off_while_what_it_waits_for_ends_is_made_due_all_the_same(database: Database):
+    parent = an_instance()
+    deletion = an_operation(parent, OperationKind.DEPROVISION, stage=Stage.WAITING, due_at=NOON)
+    async with database.transaction() as tx:
+        await instances.add(tx, parent)
+    await _accepted(database, deletion)
+    (claim,) = (
+        await operations_queue.claim(
+            database, owner="r", lease=timedelta(seconds=30), at_most=1, handlers=handlers(1)
+        )
+    ).claims
+
+    async def child_ends() -> None:
+        async with database.transaction() as tx:
+            await operations_queue.nudge(tx, uuid4(), parent.key, of_binding=False)
+
+    async with database.transaction() as tx:
+        await tx.execute(
+            update(operations_table)
+            .where(operations_table.c.id == deletion.id)
+            .values(owner=None, fence=claim.operation.fence + 1, due_at=tx.now + timedelta(minutes=1))
+        )
+        ending = asyncio.create_task(child_ends())
+        await asyncio.wait([ending], timeout=0.5)  # It waits for this transaction, or has passed it by.
+    await ending
+
+    async with database.transaction(read_only=True) as tx:
+        due_at = (await tx.execute(select(operations_table.c.due_at))).scalar_one()
+        assert due_at <= tx.now
 
 
 async def test_the_newest_catalog_is_served_and_a_digest_is_remembered(database: Database):
