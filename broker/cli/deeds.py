@@ -54,6 +54,8 @@ def do(
                 _told(would, output, heading="Nothing was done. It would be so:")
                 return
             confirm(would)
+            # Between the question and the answer somebody else may have changed what it is about.
+            body = {**body, "only_if": would["foretold"]}
         done = client.post(path, body, query)
         _told(done, output, heading="Done:")
         if wait:

@@ -31,7 +31,11 @@ def scan(
     profile: ProfileName = None,
     output: Output = Form.TABLE,
 ) -> None:
-    """Compare Azure with the records at once, wait for the end, and list what was found."""
+    """
+    Compare Azure with the records at once, wait for the end, and list what was found.
+
+    The exit status is 1 if not everything could be looked at.
+    """
     longest = patience(timeout)
     with admin_client(profile) as client:
         before = client.get("/inventory").get("finished_at")
@@ -43,6 +47,8 @@ def scan(
                 sys.exit(Exit.GOES_ON)
             time.sleep(_LOOK_AGAIN)
         _list(client, output)
+        if wait and "trouble" in client.get("/inventory"):
+            sys.exit(Exit.FAILED)
 
 
 @app.command("list")

@@ -24,9 +24,11 @@ class Deed:
     """
     What an operator wants done: by whom, and why.
 
-    With `dry_run` everything is checked and told, and nothing is changed or written down.
+    With `dry_run` everything is checked and told, and nothing is changed or written down. `only_if` is what such a
+    dry run has answered as `foretold`: if it would come to anything else by now, nothing is done.
     """
 
     operator: Operator
     reason: str
     dry_run: bool = False
+    only_if: str | None = None

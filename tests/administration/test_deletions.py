@@ -351,6 +351,44 @@ def test_a_dry_run_tells_what_would_be_and_changes_nothing(alice, platform, exte
     platform.gone(instance)
 
 
+@pytest.mark.parametrize(("path", "body"), DEEDS)
+def test_what_was_foretold_is_done_and_nothing_else(alice, platform, external, path, body):
+    instance = platform.ready()
+    binding, _ = platform.bound(instance)
+    url = path.format(instance=instance, binding=binding)
+    foretold = alice.deed(url, dry_run=True, **body).json()["foretold"]
+
+    other = alice.deed(url, only_if="0" * 32, **body)
+    assert other.status_code == 422
+    assert "Nothing was done" in other.json()["description"]
+    assert external.living(instance)
+
+    assert alice.deed(url, only_if=foretold, **body).json()["effects"]
+    platform.gone(instance)
+
+
+def test_a_child_that_was_ordered_after_the_question_is_not_deleted_with_its_parent(alice, platform):
+    parent, _ = family(platform, children=1)
+    foretold = alice.deed(f"/instances/{parent}/delete", with_children=True, dry_run=True).json()["foretold"]
+    late = platform.ready(order(CHILD, service_id=CHILDREN, parameters={"parentAlias": parent}))
+
+    refused = alice.deed(f"/instances/{parent}/delete", with_children=True, only_if=foretold)
+
+    assert refused.status_code == 422
+    assert refused.json()["error"] == "WrongState"
+    assert alice.get(f"/instances/{late}").json()["instance"]["state"] == "ready"
+
+
+def test_the_audit_tells_apart_instances_of_one_id(alice, platform, other_platform):
+    instance = platform.ready()
+    other_platform.ready(instance_id=instance)
+
+    alice.deed(f"/instances/{instance}/delete", platform="kubernetes")
+
+    deleted = [row["object"] for row in alice.audited(instance) if row["action"] == "delete"]
+    assert deleted == [f"service instance {instance} of kubernetes"]
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -19,6 +19,7 @@ REASON_LENGTH = 500
 MOST_TEXTS = 1000
 """Texts in a list at most."""
 
+_DEED = frozenset({"reason", "dry_run", "only_if"})
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": REASON_LENGTH, "pattern": r"\S"}
 _FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 IN_AZURE: dict[str, Any] = {
@@ -33,6 +34,10 @@ def body(required: dict[str, Any] | None = None, **optional: dict[str, Any]) -> 
     properties = {
         "reason": _TEXT | {"description": "Why; the audit keeps it."},
         "dry_run": _FLAG | {"description": "Check and tell, and change nothing."},
+        "only_if": {
+            "type": "string",
+            "description": "What a dry run has answered as `foretold`: do it only if it still comes to that.",
+        },
     }
     return {
         "type": "object",
@@ -43,11 +48,11 @@ def body(required: dict[str, Any] | None = None, **optional: dict[str, Any]) -> 
 
 
 class Order:
-    """The body of one request for a deed, of which *names* are known besides reason and dry_run."""
+    """The body of one request for a deed, of which *names* are known besides those of every deed."""
 
     def __init__(self, fields: JsonObject, *names: str) -> None:
         self._fields = fields
-        if unknown := sorted(set(fields) - {"reason", "dry_run", *names}):
+        if unknown := sorted(set(fields) - {*_DEED, *names}):
             raise MalformedRequest(f"There is no field {shown(unknown[0])} here.")
 
     @classmethod
@@ -67,7 +72,9 @@ class Order:
             raise MalformedRequest(
                 f"reason must say why, in 1 to {REASON_LENGTH} characters; the audit keeps it."
             )
-        return Deed(operator_of(request), reason.strip(), dry_run=self.flag("dry_run"))
+        return Deed(
+            operator_of(request), reason.strip(), dry_run=self.flag("dry_run"), only_if=self.text("only_if")
+        )
 
     def flag(self, name: str) -> bool:
         """Return a field that is true or false; absent is false."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from broker.domain.instances import ServiceInstance
 from broker.domain.operators import Deed
-from broker.errors import Ambiguous, NotFound, shown
+from broker.errors import Ambiguous, NotFound, WrongState, shown
 from broker.lifecycle.waiting import Patience, decided
 from broker.store import audit, instances
 from broker.store.administration import instances as listed
@@ -18,11 +19,16 @@ from broker.store.database import Database, Transaction
 
 @dataclass(frozen=True)
 class Done:
-    """What a deed comes to: its effects as sentences, and the operations that it has begun or hurried."""
+    """
+    What a deed comes to: its effects as sentences, and the operations that it has begun or hurried.
+
+    After a dry run `foretold` stands for these effects, see `Deed`.
+    """
 
     effects: Sequence[str]
     operations: Sequence[UUID] = ()
     dry_run: bool = False
+    foretold: str | None = None
 
 
 async def done(database: Database, deed: Deed, act: Callable[[Transaction], Awaitable[Done]]) -> Done:
@@ -33,6 +39,7 @@ async def done(database: Database, deed: Deed, act: Callable[[Transaction], Awai
 
     Raises:
         BrokerError: As *act* says; nothing has changed.
+        WrongState: It would not come to what was foretold.
         StoreUnavailable: The database does not answer. Look before repeating it: it may have been done.
     """
 
@@ -44,17 +51,30 @@ async def done(database: Database, deed: Deed, act: Callable[[Transaction], Awai
                 result = await act(tx)
                 if deed.dry_run:
                     raise _NothingOfIt(result)
+                if deed.only_if is not None and deed.only_if != _foretold(result):
+                    raise WrongState(
+                        "What this would do has changed since it was foretold. Nothing was done; have it foretold anew."
+                    )
                 return result
         except _NothingOfIt as nothing:
             # An operation that would have begun has no id yet.
-            return replace(nothing.result, operations=(), dry_run=True)
+            return replace(nothing.result, operations=(), dry_run=True, foretold=_foretold(nothing.result))
 
     return await decided(once, patience=Patience(timedelta(0)), look_again=timedelta(0))
+
+
+def _foretold(result: Done) -> str:
+    return hashlib.sha256("\n".join(result.effects).encode()).hexdigest()[:32]
 
 
 async def note(tx: Transaction, deed: Deed, action: str, object: str) -> None:  # noqa: A002 - the audit's own word
     """Write the audit row of a deed."""
     await audit.add(tx, deed.operator.actor, None, action, object, deed.reason)
+
+
+def whose(instance: ServiceInstance) -> str:
+    """Name an instance for the audit: an id is unique only among one platform's."""
+    return f"service instance {instance.instance_id} of {instance.platform}"
 
 
 async def instance_of(tx: Transaction, instance_id: str, platform: str | None) -> ServiceInstance:

@@ -18,7 +18,7 @@ from broker.domain.instances import ServiceInstance
 from broker.domain.operations import Operation, OperationKind
 from broker.domain.operators import Deed
 from broker.errors import HasChildren, NotFound, WrongState, shown
-from broker.lifecycle.administration.deeds import Done, done, instance_of, note
+from broker.lifecycle.administration.deeds import Done, done, instance_of, note, whose
 from broker.lifecycle.deletions import begin_deprovision, begin_unbind, end
 from broker.lifecycle.instances import living_plan, log_acceptance
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
@@ -77,7 +77,7 @@ class DeletionAdministration:
             told = _Told(deed.dry_run)
             for each in await _family(tx, instance, with_children=with_children):
                 await self._delete(tx, each, told)
-                await note(tx, deed, "delete", f"service instance {each.instance_id}")
+                await note(tx, deed, "delete", whose(each))
             return told.done
 
         return await done(self._db, deed, act)
@@ -109,7 +109,7 @@ class DeletionAdministration:
                     await _forget_instance(tx, each, deed, told)
                 else:
                     await self._delete(tx, each, told, abandon=_words(deed))
-                await note(tx, deed, f"abandon, {in_azure} in Azure", f"service instance {each.instance_id}")
+                await note(tx, deed, f"abandon, {in_azure} in Azure", whose(each))
             return told.done
 
         return await done(self._db, deed, act)
@@ -137,7 +137,7 @@ class DeletionAdministration:
                 tx,
                 deed,
                 f"abandon, {in_azure} in Azure",
-                f"service binding {binding_id} of service instance {instance_id}",
+                f"service binding {binding_id} of {whose(instance)}",
             )
             return told.done
 

@@ -67,7 +67,7 @@ class KeyAdministration:
         Seal the next batch of values under the newest key; in a dry run tell how many values there are in all.
 
         Begin without *after*, and go on with what the answer says. Broken off at any point it may begin again: what is
-        done is done. The audit has a row for each pass.
+        done is done. The audit has a row for the beginning, and for each batch that has changed anything.
 
         Raises:
             MalformedRequest: *after* is no position that was answered.
@@ -88,7 +88,7 @@ class KeyAdministration:
             raise MalformedRequest("after must be what the answer to the batch before has said.") from None
         async with self._db.transaction() as tx:
             batch = await resealing.reseal(tx, at_most=BATCH, after=position)
-            if position is None:
+            if position is None or batch.resealed:
                 await note(tx, deed, "reseal", f"all sealed values, under the key {newest}")
         return Resealing(
             batch.resealed, batch.unopened, None if batch.after is None else str(batch.after), newest

@@ -179,7 +179,7 @@ class OperationAdministration:
 
     async def _noted(self, tx: Transaction, operation: Operation, action: str, deed: Deed) -> None:
         await operations.note(tx, operation.id, action, deed.reason, deed.operator.actor)
-        await note(tx, deed, action, f"operation {operation.id}: {_whose(operation)}")
+        await note(tx, deed, action, f"operation {operation.id}: {_whose(operation)} of {operation.platform}")
 
     def _deadline(self, tx: Transaction, instance: ServiceInstance) -> datetime:
         return tx.now + time_to_work(living_plan(self._catalog.current(), instance), self._options)
