@@ -66,6 +66,24 @@ class ParameterSchema:
         shown = " ".join(sentences[:_AT_MOST_FAULTS]) + (f" And {more} more faults." if more > 0 else "")
         raise InvalidParameters(shown)
 
+    def names_at_fault(self, parameters: JsonObject) -> frozenset[str]:
+        """
+        Return the names of the parameters that do not fit, also of missing and unknown ones.
+
+        An empty name stands for a rule that several of them break together.
+        """
+        names: set[str] = set()
+        for fault in self._validator.iter_errors(dict(parameters)):
+            if fault.absolute_path:
+                names.add(str(fault.absolute_path[0]))
+            elif fault.validator == "required":
+                names |= set(fault.validator_value) - parameters.keys()
+            elif fault.validator == "additionalProperties":
+                names |= parameters.keys() - self.names
+            else:
+                names.add("")
+        return frozenset(names)
+
 
 @functools.lru_cache(maxsize=16)
 def _checker(draft: Any) -> Any:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from broker.domain.json_values import JsonObject
+from broker.store import catalog_ids
 from broker.store.database import Transaction
 from broker.store.tables import catalog_revisions
 
@@ -51,6 +52,7 @@ async def publish(tx: Transaction, document: JsonObject, digest: str, author: st
             published_at=tx.now,
         )
     )
+    await catalog_ids.remember(tx)
     return revision
 
 

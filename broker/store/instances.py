@@ -56,6 +56,17 @@ async def children(tx: Transaction, key: UUID) -> list[ServiceInstance]:
     return [_instance(row, tx) for row in rows]
 
 
+async def of_offerings(
+    tx: Transaction, offerings: Iterable[str], *, after: UUID | None = None, at_most: int
+) -> list[ServiceInstance]:
+    """Return the next living instances of these offerings, in the order of their keys."""
+    wanted = select(table).where(table.c.service_offering_id.in_(list(offerings)))
+    if after is not None:
+        wanted = wanted.where(table.c.key > after)
+    rows = await tx.execute(wanted.order_by(table.c.key).limit(at_most))
+    return [_instance(row, tx) for row in rows]
+
+
 async def add(tx: Transaction, instance: ServiceInstance) -> None:
     """
     Add a new instance.

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -219,6 +219,16 @@ catalog_revisions = Table(
     Column("author", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("published_at", UtcTime, nullable=False),
+)
+
+catalog_ids = Table(
+    "catalog_ids",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("service_offering_id", Text, nullable=False),
+    # The newest revision that it stood in; the newest of all tells how far the revisions were looked through.
+    Column("last_revision", Integer, nullable=False),
 )
 
 audit = Table(
