@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
+from sqlalchemy import update
+
 from broker.domain.bindings import BindingState, ServiceBinding
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
 from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
 from broker.store import bindings, instances, operations, resources
 from broker.store.database import Transaction
+from broker.store.tables import service_instances
 from tests.lifecycle.conftest import CHILD, CHILDREN, PARENT, PARENTS
 from tests.osb.offerings import SERVICE, SMALL
 
@@ -260,6 +263,14 @@ async def _(scene):
 async def _(scene):
     await scene.add(I.READY)
     await scene.run(K.PROVISION, status=S.SUCCEEDED)
+
+
+@state("ready, missing in Azure")
+async def _(scene):
+    instance = await scene.add(I.READY)
+    await scene.run(K.PROVISION, status=S.SUCCEEDED)
+    whose = service_instances.c.key == instance.key
+    await scene.tx.execute(update(service_instances).where(whose).values(missing_since=scene.tx.now))
 
 
 @state("ready, its history pruned")
