@@ -13,7 +13,13 @@ def told_in_one_line() -> Iterator[None]:
     from broker.demo.processes import ProcessFailed
     from broker.errors import StoreUnavailable
     from broker.settings import PREFIX
-    from broker.store.errors import DatabaseInUse, SchemaOutdated, SealingKeysMissing, UnsupportedDatabase
+    from broker.store.errors import (
+        DatabaseInUse,
+        SchemaOutdated,
+        SealingKeysMissing,
+        TablesInUse,
+        UnsupportedDatabase,
+    )
 
     try:
         yield
@@ -27,6 +33,7 @@ def told_in_one_line() -> Iterator[None]:
         SchemaOutdated,
         SealingKeysMissing,
         StoreUnavailable,
+        TablesInUse,
         UnsupportedDatabase,
     ) as reason:
         print(reason, file=sys.stderr)

@@ -36,6 +36,16 @@ class SchemaOutdated(StoreError):
         super().__init__(f"The database {state}, this release needs {wanted}: run `osb migrate`.")
 
 
+class TablesInUse(StoreError):
+    """A table could not be changed because somebody else's transaction holds it; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The tables could not be brought to this release: a transaction that has been open for long holds one "
+            "of them. Nothing was changed. End that transaction (pg_stat_activity names it) and migrate again."
+        )
+
+
 class DatabaseInUse(StoreError):
     """Another process works on this SQLite file."""
 

@@ -111,6 +111,11 @@ def is_unavailable(fault: BaseException) -> bool:
     )
 
 
+def waited_for_a_lock(fault: BaseException | None) -> bool:
+    """Whether a statement gave up waiting for what somebody else holds."""
+    return isinstance(fault, psycopg.errors.LockNotAvailable)
+
+
 def why_unavailable(fault: BaseException) -> str | None:
     """Return what is wrong with the server, if the fault tells."""
     match fault:

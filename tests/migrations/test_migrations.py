@@ -1,5 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -7,9 +10,10 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from broker.store import instances, migrations
 from broker.store.database import Database
-from broker.store.errors import DatabaseInUse, SchemaOutdated, UnsupportedDatabase
+from broker.store.errors import DatabaseInUse, SchemaOutdated, TablesInUse, UnsupportedDatabase
 from broker.store.sealing import KeyRing
 from broker.store.tables import REVISIONS, metadata
+from tests.simulated import wait_until
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -73,6 +77,38 @@ async def test_generations_that_only_the_history_knew_are_known_after_the_migrat
     await database.close()
 
     assert following == 4
+
+
+def test_a_table_that_somebody_holds_is_waited_for_while_others_go_on_using_it(fresh_database):
+    url = fresh_database()
+    migrations.upgrade(url, "0002")
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(url) as holding,
+        psycopg.connect(url, autocommit=True, options="-c statement_timeout=10s") as working,
+    ):
+        holding.execute("SELECT 1 FROM service_instances")
+        migrating = pool.submit(migrations.upgrade, url, "0003")
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+        wait_until(lambda: working.execute(waiting).fetchone())
+
+        working.execute("SELECT 1 FROM service_instances")  # queues up behind the migration
+        holding.rollback()
+        migrating.result(30)
+
+    assert migrations.current(url) == "0003"
+
+
+def test_a_table_that_is_held_for_long_ends_a_migration_with_words_for_it(fresh_database):
+    url = fresh_database()
+    migrations.upgrade(url, "0002")
+    with psycopg.connect(url) as holding:
+        holding.execute("SELECT 1 FROM service_instances")
+
+        with pytest.raises(TablesInUse, match="Nothing was changed"):
+            migrations.upgrade(url, "0003", patience=timedelta(0))
+
+    assert migrations.current(url) == "0002"
 
 
 @pytest.mark.anyio
