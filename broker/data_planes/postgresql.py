@@ -18,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from psycopg import sql
@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 
 def _again_on_conflict(
     function: Callable[Arguments, Awaitable[Result]],
-) -> Callable[Arguments, Awaitable[Result]]:
+) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
     """Call again, a few times, where another session was quicker; the functions here may be repeated."""
 
     @functools.wraps(function)

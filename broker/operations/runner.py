@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -21,7 +22,7 @@ from broker.operations.observing import Observer, Unobserved
 from broker.operations.retrying import UNFORESEEN_AT_MOST, Trouble
 from broker.operations.unhandled import OVERDUE_BY
 from broker.provisioners.base import LeaseLost, Next, Provisioner, StepFailed, Work, handlers_of
-from broker.store import budgets, clock_jumps, operations_queue, unhandled
+from broker.store import budgets, clock_jumps, fences, operations_queue, unhandled
 from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import ClaimLost
@@ -30,6 +31,7 @@ from broker.store.pruning import prune
 
 log = structlog.get_logger(__name__)
 
+_ASK_AGAIN = 0.05
 _BLOCKED_FOR = timedelta(seconds=10)
 # One answer is not to stop everybody for hours: whoever asks too early then is told again.
 _BLOCKED_AT_MOST = timedelta(minutes=5)
@@ -258,18 +260,19 @@ class Runner:
                 return await self._save(one, claim, None)
             claim = replace(claim, operation=replace(claim.operation, stage=Stage.WORKING))
         try:
-            step = await self._ask_provisioner(claim, one.lease)
+            step = await self._ask_provisioner(one, claim)
         finally:
             self._meter.settle(claim.operation.subscription, claim.paid)
         return await self._save(one, claim, step)
 
-    async def _ask_provisioner(self, claim: Claim, lease: Lease) -> Next | Trouble:
-        provisioner = self._provisioners[claim.operation.provisioner]
+    async def _ask_provisioner(self, one: _InFlight, claim: Claim) -> Next | Trouble:
+        provisioner, lease = self._provisioners[claim.operation.provisioner], one.lease
         work = Work(
             operation=claim.operation,
             instance=claim.instance,
             now=claim.now,
             guard=lease.check,
+            before_change=partial(self._see_that_it_is_held, one, claim),
             binding=claim.binding,
             parent=claim.parent,
             predecessor=claim.predecessor,
@@ -279,7 +282,7 @@ class Runner:
         lease.check()
         self._failpoints.reached(Failpoints.BEFORE_STEP, claim.operation)
         try:
-            async with asyncio.timeout(self._options.step_limit.total_seconds()):
+            async with lease.bounding(self._options.step_limit):
                 step: Next | Trouble = await _method(provisioner, claim)(work)
         except LeaseLost:
             raise
@@ -312,6 +315,41 @@ class Runner:
             )
         self._failpoints.reached(Failpoints.AFTER_STEP, claim.operation)
         return step
+
+    async def _see_that_it_is_held(self, one: _InFlight, claim: Claim) -> None:
+        """
+        Let a change outside pass if the database says that the claim is still held, and that for a good while yet.
+
+        This runner's own clock cannot tell: the database's may have been set forward, which ends leases early, and
+        a request may have ended the operation. What is left is the moment from here until the call is on its way.
+
+        Raises:
+            LeaseLost: The claim is another's by now, or nearly over and the database does not answer.
+        """
+        lease, enough = one.lease, self._options.lease / 2
+        while True:
+            lease.check()
+            sent_at = time.monotonic()
+            try:
+                left = await fences.time_left(self._database, claim.operation)
+                if left is None:
+                    raise LeaseLost
+                if left >= enough:
+                    lease.check()
+                    return
+                renewed = await operations_queue.renew(
+                    self._database, [claim.key], owner=self._options.name, lease=self._options.lease
+                )
+            except StoreUnavailable:
+                log.warning("The store is away; a change in Azure waits.", operation=str(claim.operation.id))
+                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - spreads load
+                continue
+            if renewed:
+                lease.renewed(sent_at)
+            else:
+                await asyncio.sleep(
+                    _ASK_AGAIN
+                )  # A request has its row locked at the moment, or it is another's.
 
     async def _save(self, one: _InFlight, claim: Claim, step: Next | Trouble | None) -> Claim | None:
         """Write what came of a step (None: there was none, the engine has to look for itself)."""

@@ -9,7 +9,7 @@ One contract test suite runs against every provisioner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -48,8 +48,11 @@ class Work:
     """
     Everything a step may know. Values are unsealed; nothing of it may be logged.
 
-    `now` is the database's time. `guard` must be called right before every external call: it raises
-    `LeaseLost` when the lease is nearly over, since nobody but this guard stops a late call.
+    `now` is the database's time. `guard` must be called right before every external call that only reads: it raises
+    `LeaseLost` when the lease is nearly over, since nobody but this guard stops a late call. `before_change` must be
+    awaited right before every external call that makes, changes or removes something: it asks the database too
+    whether the operation is still this runner's, for a lease can end early for others, when the database's clock is
+    set forward, and a deletion can take the operation's place.
     `parent` is the parent instance of a child. `clearing` is true in `delete` when what is deleted is the
     leftover of a failed creation of the same order.
     """
@@ -58,6 +61,7 @@ class Work:
     instance: ServiceInstance
     now: datetime
     guard: Callable[[], None]
+    before_change: Callable[[], Awaitable[None]]
     binding: ServiceBinding | None = None
     parent: ServiceInstance | None = None
     predecessor: ServiceBinding | None = None

@@ -170,7 +170,7 @@ class Creation:
         there = await from_azure(self._arm.get_group(subscription, group, client_request_id=request_id(work)))
         if there is None:
             tags = record["tags"] if own else {naming.BROKER_TAG: record["tags"][naming.BROKER_TAG]}
-            work.guard()
+            await work.before_change()
             await from_azure(
                 self._arm.put_group(
                     subscription, group, record["location"], tags, client_request_id=request_id(work)

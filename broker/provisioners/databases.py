@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from broker.azure.arm import Arm
@@ -73,28 +73,28 @@ def server_of(
     )
 
 
-async def from_server(work: Work, call: Awaitable[Answer]) -> Answer:
+async def from_server(work: Work, call: Coroutine[Any, Any, Answer]) -> Answer:
     """
     Await work inside a database server.
 
     Raises:
         StepFailed: With the server's reason.
     """
-    work.guard()
+    await _let_pass(work, call)
     try:
         return await call
     except DataPlaneFailure as failure:
         raise of_data_plane(failure, work) from failure
 
 
-async def unless_gone(arm: Arm, work: Work, main: JsonObject | None, call: Awaitable[None]) -> bool:
+async def unless_gone(arm: Arm, work: Work, main: JsonObject | None, call: Coroutine[Any, Any, None]) -> bool:
     """
     Await work inside a database server that may have been deleted; False when Azure says that it was.
 
     Raises:
         StepFailed: The work failed, and the server is there.
     """
-    work.guard()
+    await _let_pass(work, call)
     try:
         await call
     except (ServerGone, Unreachable) as failure:
@@ -120,3 +120,11 @@ async def is_there(arm: Arm, work: Work, main: JsonObject | None) -> bool:
         arm.get_resource(main["id"], main["api_version"], client_request_id=request_id(work))
     )
     return found is not None
+
+
+async def _let_pass(work: Work, call: Coroutine[Any, Any, object]) -> None:
+    try:
+        await work.before_change()
+    except BaseException:
+        call.close()
+        raise

@@ -72,7 +72,7 @@ async def submit(arm: Arm, work: Work, target: Target, *, ended_before: str | No
         repeat = there.terminal and ended_before == (there.correlation_id or "")
         if not repeat:
             return there
-    work.guard()
+    await work.before_change()
     return await from_azure(
         arm.put_deployment(
             target.subscription,

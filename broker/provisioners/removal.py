@@ -53,7 +53,7 @@ class Removal:
             if found is not None and not found.terminal:
                 state = dict(work.operation.state)
                 if "cancelled" not in state or waited(work, "cancelled") > ASK_AGAIN_AFTER:
-                    work.guard()
+                    await work.before_change()
                     await from_azure(
                         self._arm.cancel_deployment(*place, name, client_request_id=request_id(work))
                     )
@@ -203,7 +203,7 @@ class Removal:
         """Take the deployments out of the group's history; that never holds a deletion up."""
         record = work.instance.record
         for name in record.get("deployments", ()):
-            work.guard()
+            await work.before_change()
             try:
                 await self._arm.delete_deployment(
                     record["subscription"], record["group"], name, client_request_id=request_id(work)
@@ -252,7 +252,7 @@ class Removal:
         )
 
     async def _ask_for_deletion(self, work: Work, target: ExternalResource) -> None:
-        work.guard()
+        await work.before_change()
         if records.is_group(target.resource_id):
             _, _, subscription, _, group = target.resource_id.split("/")
             await from_azure(self._arm.delete_group(subscription, group, client_request_id=request_id(work)))

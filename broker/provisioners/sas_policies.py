@@ -49,7 +49,7 @@ async def put(
         StepFailed: Azure or the storage service refused or could not be asked.
     """
     container = await _container(arm, options, work, made)
-    work.guard()
+    await work.before_change()
     try:
         await storage.put_policy(
             container,
@@ -83,7 +83,7 @@ async def remove(
         if await databases.is_there(arm, work, account):
             raise
         return  # It went while it was asked for its key.
-    work.guard()
+    await work.before_change()
     try:
         await storage.remove_policy(container, made["policy"], lease=binding.key)
     except (ServerGone, Unreachable) as failure:

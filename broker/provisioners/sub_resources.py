@@ -71,7 +71,7 @@ async def make(arm: Arm, work: Work, made: JsonObject) -> bool:
     """
     found = await _found(arm, work, made)
     if found is None:
-        work.guard()
+        await work.before_change()
         try:
             found = await arm.put_resource(
                 made["id"], made["api_version"], made["body"], client_request_id=request_id(work)
@@ -98,7 +98,7 @@ async def remove(arm: Arm, work: Work, made: JsonObject) -> bool:
     found = await _found(arm, work, made)
     if found is None or _state(found) != "deleting":
         # Asked for also when it is not found: what is new is not found everywhere at once, and its id is ours.
-        work.guard()
+        await work.before_change()
         await from_azure(
             arm.delete_resource(made["id"], made["api_version"], client_request_id=request_id(work))
         )

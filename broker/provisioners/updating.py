@@ -134,7 +134,7 @@ class Updating:
                 gone.append(resource["id"])
                 continue
             if state.get("removing") != resource["id"] or waited(work, "asked") > timedelta(minutes=1):
-                work.guard()
+                await work.before_change()
                 await from_azure(
                     self._arm.delete_resource(
                         resource["id"], resource["api_version"], client_request_id=request_id(work)

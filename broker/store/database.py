@@ -31,13 +31,12 @@ from broker.errors import StoreUnavailable
 from broker.store import postgresql, sqlite
 from broker.store.columns import UtcTime
 from broker.store.errors import CROWDED, FULL, READ_ONLY, Duplicate, SchemaOutdated, UnsupportedDatabase
-from broker.store.plain_query import PlainQuery
+from broker.store.plain_query import SQLITE_NOW, PlainQuery
 from broker.store.sealing import KeyRing
 from broker.store.tables import REVISIONS, operation_events
 from broker.store.wakeups import Wakeups
 
-# SQLite counts milliseconds; three zeros make it as long as every stored time.
-_SQLITE_NOW = select(literal_column("strftime('%Y-%m-%d %H:%M:%f000', 'now')", UtcTime()))
+_SQLITE_NOW = select(literal_column(SQLITE_NOW, UtcTime()))
 
 
 class Transaction:
@@ -227,7 +226,7 @@ class Database:
                 raise
         raise AssertionError("unreachable")
 
-    async def fetch_one(self, query: PlainQuery, *values: str | UUID | None) -> tuple[Any, ...] | None:
+    async def fetch_one(self, query: PlainQuery, *values: str | int | UUID | None) -> tuple[Any, ...] | None:
         """
         Read one row outside any transaction, without locks, in one round trip.
 

@@ -77,7 +77,7 @@ class Imagined:
 
     async def create(self, work: Work) -> Next:
         name = f"{work.instance.instance_id}-{work.instance.generation}"
-        return self._make("create", name, work, secrets={"admin": "made-up"})
+        return await self._make("create", name, work, secrets={"admin": "made-up"})
 
     async def update(self, work: Work) -> Next:
         self._obey("update", work)
@@ -86,15 +86,15 @@ class Imagined:
         return Next(Outcome.DONE, secrets={"admin": "changed"}, record={"updated": True})
 
     async def delete(self, work: Work) -> Next:
-        return self._remove("delete", work)
+        return await self._remove("delete", work)
 
     async def bind(self, work: Work) -> Next:
-        return self._make("bind", work.binding.binding_id, work, credentials={"password": "made-up"})
+        return await self._make("bind", work.binding.binding_id, work, credentials={"password": "made-up"})
 
     async def unbind(self, work: Work) -> Next:
-        return self._remove("unbind", work)
+        return await self._remove("unbind", work)
 
-    def _make(self, verb: str, name: str, work: Work, **result) -> Next:
+    async def _make(self, verb: str, name: str, work: Work, **result) -> Next:
         self._obey(verb, work)
         if work.operation.phase == "":
             resource = ExternalResource(
@@ -116,6 +116,8 @@ class Imagined:
             work.guard()
             self.world.called("guarded call", name)
             if not self.world.exists(name):
+                await self.asked(name)
+                await work.before_change()
                 self.before_call()
                 self.world.make(name)
                 self.after_call()
@@ -124,19 +126,22 @@ class Imagined:
             return stop
         return Next(Outcome.DONE, **result)
 
-    def _remove(self, verb: str, work: Work) -> Next:
+    async def _remove(self, verb: str, work: Work) -> Next:
         self._obey(verb, work)
         if stop := self._stop(verb):
             return stop
         gone = []
         for resource in work.resources:
             if resource.gone_at is None:
-                work.guard()
+                await work.before_change()
                 self.before_call()
                 self.world.remove(resource.resource_id)
                 self.after_call()
                 gone.append(resource.resource_id)
         return Next(Outcome.DONE, gone=gone)
+
+    async def asked(self, name: str) -> None:
+        """Between the answer that *name* is not there and its making."""
 
     def _obey(self, verb: str, work: Work) -> None:
         self.works.append(work)

@@ -154,12 +154,16 @@ class Order:
             inputs={"recipe": self.plan.recipe, "plan_id": self.plan.id},
         )
 
+    async def before_change(self) -> None:
+        """Nobody else works on it."""
+
     def work(self, *, binding: str | None = None) -> Work:
         return Work(
             operation=self.operation,
             instance=self.instance,
             now=datetime.now(UTC),
             guard=lambda: None,
+            before_change=self.before_change,
             binding=self.bindings.get(binding) if binding else None,
             parent=self.parent.instance if self.parent else None,
             resources=list(self.resources.values()),
