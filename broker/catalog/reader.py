@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from broker.azure_models import TEAMS_FOLDER, ModelFileBroken, Models, shipped
 from broker.catalog import guard
 from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
@@ -47,7 +48,7 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
 
     Faults name a file by its path, and by its source before it where there are several.
     """
-    faults: list[Fault] = []
+    models, faults = _models(sources)
     read: list[tuple[Source, Document, OfferingFile]] = []
     for source in sources:
         prefix = f"{source.name}/" if len(sources) > 1 else ""
@@ -70,12 +71,23 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
         faults += found
         if template is None:
             continue
-        faults += guard.faults_of_offering(document, offering, template, ids)
+        faults += guard.faults_of_offering(document, offering, template, ids, models)
         if offering.parent is None or offering.parent in ids:
             offerings.append(service_offering(offering, template, ids.get(offering.parent or "")))
     catalog = Catalog(tuple(offerings))
     faults += guard.faults_of_catalog([document.file for _, document, _ in read], [o for _, _, o in read])
     return catalog, sorted(set(faults))
+
+
+def _models(sources: Sequence[Source]) -> tuple[Models, list[Fault]]:
+    """Return the model files of all *sources* beside the shipped ones; those of a later source go first."""
+    models, faults = shipped(), []
+    for source in sources:
+        try:
+            models = models.beside(source.models)
+        except ModelFileBroken as broken:
+            faults.append(Fault(f"{TEAMS_FOLDER}/{broken.name}", 0, "", broken.reason))
+    return models, faults
 
 
 def _template(

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+from broker.azure_models import TEAMS_FOLDER
 from broker.catalog.faults import CatalogRefused, Fault
 
 LARGEST_FILE = 256 * 1024
@@ -22,7 +23,10 @@ AT_MOST_ENTRIES = 20_000
 """Files and folders that are looked at before a folder is given up: somebody named the wrong one."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.(yaml|json)")
+_FILE = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.(yaml|json)"
+    r"|models/[A-Za-z0-9.]{1,200}@[0-9a-z-]{10,30}\.json"
+)
 _READ = frozenset({".yaml", ".yml", ".json"})
 _DEEPEST = 8
 
@@ -30,7 +34,8 @@ _DEEPEST = 8
 @dataclass(frozen=True)
 class Source:
     """
-    A named set of files: `<family>/<offering>.yaml` and `<family>/<template>.json`, by these paths.
+    A named set of files: `<family>/<offering>.yaml` and `<family>/<template>.json`, by these paths, and model files
+    below `models/`.
 
     There is no source with a file that is too large, at another place, or under a name that leads elsewhere.
 
@@ -79,6 +84,16 @@ class Source:
         if faults:
             raise CatalogRefused([*faults, *_of_files(name, files)])
         return cls(name, files)
+
+    @property
+    def models(self) -> dict[str, bytes]:
+        """Model files by name: what its own resource types look like."""
+        before = f"{TEAMS_FOLDER}/"
+        return {
+            path.removeprefix(before): content
+            for path, content in self.files.items()
+            if path.startswith(before) and path.endswith(".json")
+        }
 
     @property
     def offerings(self) -> tuple[str, ...]:

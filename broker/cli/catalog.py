@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
+from broker.cli import catalog_model
+
 app = typer.Typer(help="Offerings and plans on disk.", no_args_is_help=True)
 
 
-@app.callback()
-def _nouns() -> None:
-    """Keep `check` a command of its own while it is the only one."""
+app.command("model")(catalog_model.model)
 
 
 @app.command()
@@ -19,6 +19,7 @@ def check(
     ] = None,
 ) -> None:
     """Read a catalog and name each fault with file and path; neither database nor Azure is asked."""
+    from broker.catalog.faults import refused
     from broker.catalog.reader import check as faults_of
     from broker.catalog.reader import read_catalog
     from broker.shipped import shipped
@@ -27,7 +28,7 @@ def check(
     faults = faults_of(place)
     for fault in faults:
         print(fault, file=sys.stderr)
-    if faults:
+    if refused(faults):
         sys.exit(1)
     for offering in read_catalog(place).offerings:
         print(f"{offering.name}: {', '.join(plan.name for plan in offering.plans)}")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from broker import azure_models
 from broker.catalog.files import Place
 from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
-from broker.catalog.guard.bodies import unpicked
 from broker.catalog.guard.picks import Said, faults_of_pick
 
 _ANSWER = frozenset({"answer"})
@@ -34,6 +31,15 @@ def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
                 yield (*path, "needs"), f"there is no bind parameter '{name}'"
 
 
+def verbs_of(read: OfferingFile) -> Iterator[tuple[Place, Verb]]:
+    """Return every verb of every way to bind, with its place."""
+    for number, verb in enumerate(read.binding):
+        yield ("binding", number), verb
+    for mode, said in (read.binding_modes.modes if read.binding_modes else {}).items():
+        for number, verb in enumerate(said.binding):
+            yield ("binding_modes", "modes", mode, "binding", number), verb
+
+
 def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iterator[Said]:
     words: list[str] = []
     for number, verb in enumerate(verbs):
@@ -52,8 +58,6 @@ def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iter
             if word in words:
                 yield (*at, name, "word"), f"'{word}' is used before"
             words += [word] if word else []
-        if verb.child is not None:
-            yield from _of_child((*at, "child"), verb.child.type, verb.child.api_version, verb.child.body)
 
 
 def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
@@ -67,15 +71,6 @@ def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
             yield from faults_of_pick((*path, name), value, more=_ANSWER if name == "pick" else frozenset())
         for word, expression in value.items() if isinstance(value, dict) else ():
             yield from faults_of_pick((*path, name, word), expression, more=_ANSWER)
-
-
-def _of_child(path: Place, kind: str, api_version: str, body: Mapping[str, Any]) -> Iterator[Said]:
-    model = azure_models.load(kind, api_version)
-    if model is None:
-        yield (*path, "type"), f"{kind} at {api_version} has no model file to be checked against"
-        return
-    for problem in model.problems({key: unpicked(value) for key, value in body.items()}):
-        yield (*path, "body"), str(problem)
 
 
 def _of_compose(path: Place, compose: ComposeFile, *, has_database: bool) -> Iterator[Said]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from broker import azure_models
+from broker.catalog.faults import Fault
+from broker.catalog.files import Document
+from broker.catalog.format import OfferingFile
+from broker.catalog.guard.bindings import verbs_of
 from broker.catalog.templates import Template
 
 # Keys of a resource in a template that are ARM's own and no part of the body that the provider sees.
@@ -14,16 +19,38 @@ _TEMPLATE_KEYS = frozenset(
 )
 
 
-def faults_of_bodies(template: Template) -> Iterator[tuple[str, str]]:
-    """Tell what the providers of a template's resources would refuse, each with its place in the template."""
+def faults_of_bodies(
+    document: Document, read: OfferingFile, template: Template, models: azure_models.Models
+) -> Iterator[Fault]:
+    """Tell what the providers of what a template and the bindings make would refuse, and what was not checked."""
     for resource in template.resources:
         where = f"resources[{resource.path[-1]}]"
-        model = azure_models.load(resource.type, resource.api_version)
+        model = models.load(resource.type, resource.api_version)
         if model is None:
-            yield where, f"{resource.type} at {resource.api_version} has no model file to be checked against"
+            yield Fault(template.file, 0, where, _unchecked(resource.type, resource.api_version), "warning")
             continue
         for problem in model.problems(body_of(resource.body)):
-            yield f"{where}.{problem.path}" if problem.path else where, problem.message
+            yield Fault(
+                template.file, 0, f"{where}.{problem.path}" if problem.path else where, problem.message
+            )
+    for path, verb in verbs_of(read):
+        if verb.child is None:
+            continue
+        model = models.load(verb.child.type, verb.child.api_version)
+        if model is None:
+            message = _unchecked(verb.child.type, verb.child.api_version)
+            yield replace(document.fault((*path, "child", "type"), message), severity="warning")
+            continue
+        body = {key: unpicked(value) for key, value in verb.child.body.items()}
+        for problem in model.problems(body):
+            yield document.fault((*path, "child", "body"), str(problem))
+
+
+def _unchecked(kind: str, api_version: str) -> str:
+    return (
+        f"{kind} at {api_version} has no model file: neither the names, types and values of its properties nor the "
+        "api-version were checked; make one with `osb catalog model`"
+    )
 
 
 def body_of(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from broker.azure_models import Models
 from broker.catalog.faults import Fault
 from broker.catalog.files import Document, Place
 from broker.catalog.format import OfferingFile, ResourceFile
@@ -16,15 +17,14 @@ from broker.catalog.templates import Template
 
 
 def faults_of_offering(
-    document: Document, read: OfferingFile, template: Template, ids: Mapping[str, str]
+    document: Document, read: OfferingFile, template: Template, ids: Mapping[str, str], models: Models
 ) -> list[Fault]:
-    """Tell what is wrong with one offering and its template."""
+    """Tell what is wrong with one offering and its template; *models* say what providers take."""
     faults = [document.fault(path, message) for path, message in _of_offering(read, template, ids)]
     for plan_number, plan in enumerate(read.plans):
         found = faults_of_plan(read, plan, template)
         faults += [document.fault(("plans", plan_number, *path), message) for path, message in found]
-    faults += [Fault(template.file, 0, path, message) for path, message in faults_of_bodies(template)]
-    return faults
+    return [*faults, *faults_of_bodies(document, read, template, models)]
 
 
 def faults_of_catalog(files: Sequence[str], offerings: Sequence[OfferingFile]) -> list[Fault]:
