@@ -13,6 +13,7 @@ from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
 from broker.catalog.format import OfferingFile
 from broker.catalog.offerings import service_offering
+from broker.catalog.origins import origins_of
 from broker.catalog.sources import Source
 from broker.catalog.templates import Template, template_of
 from broker.domain.catalog import Catalog, ServiceOffering
@@ -74,7 +75,9 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
         faults += guard.faults_of_offering(document, offering, template, ids, models)
         if offering.parent is None or offering.parent in ids:
             offerings.append(service_offering(offering, template, ids.get(offering.parent or "")))
-    catalog = Catalog(tuple(offerings))
+    catalog = Catalog(
+        tuple(offerings), origins=origins_of((document, offering) for _, document, offering in read)
+    )
     faults += guard.faults_of_catalog([document.file for _, document, _ in read], [o for _, _, o in read])
     return catalog, sorted(set(faults))
 

@@ -108,13 +108,27 @@ class ServiceOffering:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where an offering or a plan is written down: file, line (0: unknown), and dotted path in it."""
+
+    file: str
+    line: int
+    path: str
+
+
+@dataclass(frozen=True)
 class Catalog:
-    """One published revision of everything that can be ordered."""
+    """
+    One published revision of everything that can be ordered.
+
+    `origins` tells by id where its offerings and plans stand, while it is being read from files.
+    """
 
     offerings: tuple[ServiceOffering, ...]
     revision: int = 0
     digest: str = ""
     published_at: datetime | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def _pairs(self) -> Mapping[tuple[str, str], tuple[ServiceOffering, ServicePlan]]:
