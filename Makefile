@@ -51,6 +51,11 @@ run: $(stamp) ## broker and simulated Azure on loopback, until Ctrl-C
 test: $(stamp) ## all tests, on SQLite and PostgreSQL (TEST_POSTGRES_DSN names another server)
 	@$(python) -m pytest -q -n 2 --dist worksteal $(TESTS)
 
+.PHONY: test-kubernetes
+test-kubernetes: $(stamp) ## the chart on a real API server (built with Go: 5 minutes, once)
+	@$(python) -m tools.programs helm etcd kube-apiserver
+	@$(python) -m pytest -q tests/kubernetes
+
 .PHONY: tools
 tools: $(stamp) ## programs that some tests need, as an ordinary user; TOOLS="a b" names some
 	@$(python) -m tools.programs $(TOOLS)

