@@ -78,6 +78,18 @@ def run_operations(
     serving.run_operations(ready_file=ready_file)
 
 
+@app.command()
+def remaining() -> None:
+    """
+    Tell what this broker still answers for, straight from its database; status 1 while service instances live.
+
+    Look before you remove a broker: what it made goes on in Azure without it.
+    """
+    from broker.cli.remaining import remaining as tell
+
+    tell()
+
+
 @app.command("simulate-azure")
 def simulate_azure(
     *,

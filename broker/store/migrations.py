@@ -44,7 +44,7 @@ def upgrade(url: str, revision: str = "head", *, patience: timedelta = _PATIENCE
     give_up_at = time.monotonic() + patience.total_seconds()
     while True:
         try:
-            with _connected(url, alone=True) as connection:
+            with connected(url, alone=True) as connection:
                 command.upgrade(_configured(connection), revision)
         except TablesInUse:
             if time.monotonic() > give_up_at:
@@ -56,7 +56,7 @@ def upgrade(url: str, revision: str = "head", *, patience: timedelta = _PATIENCE
 
 def current(url: str) -> str | None:
     """Return the revision that the tables are at; None before the first migration."""
-    with _connected(url, alone=False) as connection:
+    with connected(url, alone=False) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -75,7 +75,17 @@ def _configured(connection: Connection | None) -> Config:
 
 
 @contextmanager
-def _connected(url: str, *, alone: bool) -> Iterator[Connection]:
+def connected(url: str, *, alone: bool) -> Iterator[Connection]:
+    """
+    Give one transaction on the database at *url*, without the rest of a broker.
+
+    *alone* is for a migration: a second one waits, and a broker on the same SQLite file is a refusal.
+
+    Raises:
+        DatabaseInUse: A broker runs on this SQLite file, and *alone* was asked for.
+        UnsupportedDatabase: The URL names neither PostgreSQL nor SQLite.
+        StoreUnavailable: The database does not answer.
+    """
     lock = None
     if is_sqlite(url):
         path = sqlite.path_of(url)
