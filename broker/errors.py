@@ -23,6 +23,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── NotBindable
     │   ├── InstanceUnusable            its creation or deletion has failed
     │   ├── InstanceMissing             it was deleted in Azure, past the broker
+    │   ├── QuotaUsedUp                 the tenant has as many instances as tenant rules grant
     │   ├── NotPossibleNow              Azure would refuse it until an operator has mended something
     │   ├── SealingKeyMissing           its stored values cannot be opened
     │   ├── WrongState                  an operator's deed that makes no sense in this state
@@ -320,6 +321,24 @@ class NotPossibleNow(Unprocessable):
     def __init__(self, code: str, description: str) -> None:
         super().__init__(description)
         self.code = code
+
+
+class QuotaUsedUp(Unprocessable):
+    """
+    A quota of the tenant rules is used up; nothing has changed.
+
+    The same order goes through once something was deleted or an operator has granted more. Not to be confused with
+    Azure's own quotas (`QuotaExceeded`).
+    """
+
+    code = "QuotaUsedUp"
+
+    def __init__(self, quota: str, scope: str, plans: str, *, used: int, limit: int, ask: str = "") -> None:
+        super().__init__(
+            f"The quota {shown(quota)} of {scope} is used up: {used} of {limit} service instances of {plans} are there "
+            "already. Delete one that is no longer needed, or ask "
+            f"{ask or 'the operator of this broker'} for more, and repeat the order."
+        )
 
 
 class HasChildren(Unprocessable):

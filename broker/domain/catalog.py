@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -157,6 +157,16 @@ class Catalog:
         if offering.withdrawn or plan.withdrawn:
             raise UnknownServicePlan(service_offering_id, service_plan_id)
         return offering, plan
+
+    def with_plans(self, plans: Mapping[tuple[str, str], ServicePlan | None]) -> Catalog:
+        """Return this catalog as one tenant sees it: some pairs of ids with other plans, or (None) unknown."""
+        changed, pairs = replace(self), dict(self._pairs)
+        for (service_offering_id, service_plan_id), plan in plans.items():
+            found = pairs.pop((service_offering_id, service_plan_id), None)
+            if found is not None and plan is not None:
+                pairs[service_offering_id, service_plan_id] = found[0], plan
+        vars(changed)["_pairs"] = pairs
+        return changed
 
     def find(self, service_offering_id: str, service_plan_id: str) -> ServicePlan | None:
         """Return a plan, unless it is not (or not any more) in the catalog."""

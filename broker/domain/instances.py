@@ -128,6 +128,8 @@ class ServiceInstance:
     record: JsonObject = field(default_factory=dict)
     dashboard_url: str | None = None
     catalog_revision: int = 0
+    terms: JsonObject = field(default_factory=dict)
+    """What tenant rules gave it, and which; see `tenant_terms`. Rules that change later change nothing of it."""
     missing_since: datetime | None = None
     """Since when its main resource is not there in Azure; found out by the inventory, which alone writes it."""
 

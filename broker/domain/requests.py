@@ -14,12 +14,14 @@ class Caller:
     Who sent a request.
 
     `originating_identity` is the header as it came: it is kept for the audit, never read, and authorises
-    nothing (Kubernetes sends its controller's own account for most requests).
+    nothing (Kubernetes sends its controller's own account for most requests). `view` is the catalog's view under
+    whose address it came.
     """
 
     platform: str
     originating_identity: str | None = None
     request_identity: str | None = None
+    view: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from broker.domain.json_values import JsonObject
 from broker.domain.operations import Operation, OperationKind, OperationStatus, Stage
 from broker.domain.requests import BindRequest, Caller, UnbindRequest
 from broker.errors import ConcurrencyError, Gone, NotFound, OperationFailed, StillRunning, shown
+from broker.lifecycle import tenancy
 from broker.lifecycle.deletions import begin_unbind
 from broker.lifecycle.instances import inputs, log_acceptance
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
@@ -198,6 +199,8 @@ class Bindings:
         catalog = self._catalog.current()
         async with self._db.transaction() as tx:
             instance = await instances.locked(tx, caller.platform, request.instance_id)
+            rules = self._options.tenants.current()
+            catalog = tenancy.standing_of(rules, catalog, instance, request.service_plan_id).catalog
             instance_operation = await operations.running_on_instance(tx, instance.key) if instance else None
             binding = await bindings.get(tx, instance.key, request.binding_id) if instance else None
             running = await operations.running_on_binding(tx, binding.key) if binding else None

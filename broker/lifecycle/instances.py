@@ -16,6 +16,7 @@ from broker.domain.instances import Configuration, InstanceState, ServiceInstanc
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import CHECK, DRY_RUN, Operation, OperationKind, OperationStatus, Refusal, Stage
 from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
+from broker.domain.tenants import Tenant
 from broker.errors import (
     AlreadyExists,
     AsyncRequired,
@@ -29,7 +30,7 @@ from broker.errors import (
     StoreUnavailable,
     shown,
 )
-from broker.lifecycle import parents
+from broker.lifecycle import parents, tenancy
 from broker.lifecycle.deletions import begin_deprovision
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
 from broker.lifecycle.waiting import Patience, checked, decided, ended
@@ -241,18 +242,30 @@ class Instances:
                     instance.dashboard_url if instance else None,
                     checking=decision.operation.phase == CHECK and not dry_run,
                 )
-            _, plan = catalog.orderable(request.service_offering_id, request.service_plan_id)
+            order = tenancy.order_of(
+                self._options.tenants.current(),
+                catalog,
+                # Once something was written down, the context of a request has no word any more.
+                tenancy.tenant_of(instance)
+                if instance
+                else Tenant.of(caller.platform, request.context, caller.view),
+                request.service_offering_id,
+                request.service_plan_id,
+            )
+            plan = order.plan
             check_order(plan, request)
             _needs_async(request, "A provision")
             if isinstance(decision, Create) or instance is None:
-                instance = await self._new_instance(tx, request, plan, catalog.revision)
+                instance = await self._new_instance(tx, request, order, catalog.revision)
+                await tenancy.check_quotas(tx, order, request.instance_id)
                 if dry_run:
                     # Nobody's order is to be refused for it, and no child is to find it.
                     instance = replace(instance, alias=None)
                 await instances.add(tx, instance)
             else:
-                instance = await self._afresh(tx, instance, request, plan, catalog.revision)
+                instance = await self._afresh(tx, instance, request, order, catalog.revision)
                 await instances.save(tx, instance)
+                await instances.save_terms(tx, instance)
             operation = self._operation(tx, instance, OperationKind.PROVISION, caller, plan, catalog.revision)
             # A child waits for its parent first, and what an earlier try has left goes first: neither is to be awaited.
             new = isinstance(decision, Create) and instance.parent_key is None
@@ -284,6 +297,10 @@ class Instances:
             instance = await instances.locked(tx, caller.platform, request.instance_id)
             running = await operations.running_on_instance(tx, instance.key) if instance else None
             last = await operations.last_of_instance(tx, caller.platform, request.instance_id)
+            standing = tenancy.standing_of(
+                self._options.tenants.current(), catalog, instance, request.service_plan_id
+            )
+            catalog = standing.catalog
             decision = decide_update(instance, running, request, catalog, last=last)
             assert instance is not None, "decide_update refuses what is not there"
             if isinstance(decision, Join | Change):
@@ -291,6 +308,9 @@ class Instances:
             moved = self._moved(instance, request)
             if isinstance(decision, Change):
                 moved = replace(moved, asked=decision.asked, catalog_revision=catalog.revision)
+                # By the context that is stored, not by the one that comes with this very request.
+                terms = await tenancy.moved_to(tx, standing, instance, decision.asked.service_plan_id)
+                moved = replace(moved, terms=terms)
                 _, wanted = catalog.plan(instance.service_offering_id, decision.asked.service_plan_id)
                 # Where it is does not change; parameters that contradict each other are refused here.
                 self._options.foresee(wanted, moved, None)
@@ -298,6 +318,8 @@ class Instances:
                 if moved.alias is not None and moved.scope != instance.scope:
                     await _free_alias(tx, moved.platform, moved.scope, moved.alias, moved.instance_id)
                 await instances.save(tx, moved)
+                if moved.terms != instance.terms:
+                    await instances.save_terms(tx, moved)
                 instance = moved
                 await self._audit(tx, caller, "update", request.instance_id)
             if not isinstance(decision, Change):
@@ -338,9 +360,9 @@ class Instances:
         return Accepted(operation.id, instance.dashboard_url)
 
     async def _new_instance(
-        self, tx: Transaction, request: ProvisionRequest, plan: ServicePlan, revision: int
+        self, tx: Transaction, request: ProvisionRequest, order: tenancy.Order, revision: int
     ) -> ServiceInstance:
-        platform = request.caller.platform
+        plan, platform = order.plan, request.caller.platform
         scope = request.context.scope
         alias = request.parameters.get("alias") if plan.takes_alias else None
         if alias is not None:
@@ -367,6 +389,7 @@ class Instances:
             alias=alias,
             parent_key=parent.key if parent else None,
             catalog_revision=revision,
+            terms=order.written(),
         )
         return self._foreseen(plan, instance, parent)
 
@@ -375,9 +398,10 @@ class Instances:
         tx: Transaction,
         instance: ServiceInstance,
         request: ProvisionRequest,
-        plan: ServicePlan,
+        order: tenancy.Order,
         revision: int,
     ) -> ServiceInstance:
+        plan = order.plan
         parent = await parents.lock(tx, request, plan) if plan.parent is not None else None
         secrets = instance.asked.secrets if instance.asked else {}
         return replace(
@@ -392,6 +416,7 @@ class Instances:
             ),
             parent_key=parent.key if parent else None,
             catalog_revision=revision,
+            terms=order.written(),
         )
 
     def _foreseen(

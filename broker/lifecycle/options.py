@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.foresight import Foresee, foresee_nothing
+from broker.domain.tenant_rules import NO_RULES, TenantRules
 
 
 class CatalogSource(Protocol):
@@ -16,6 +17,21 @@ class CatalogSource(Protocol):
     def current(self) -> Catalog:
         """Return the newest published revision."""
         ...
+
+
+class RulesSource(Protocol):
+    """Whoever knows the tenant rules that are in force; they may be others at each look."""
+
+    def current(self) -> TenantRules:
+        """Return the rules."""
+        ...
+
+
+class NoRules:
+    """Every tenant gets what plans and settings say."""
+
+    def current(self) -> TenantRules:
+        return NO_RULES
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,7 @@ class LifecycleOptions:
     look_again: timedelta = timedelta(milliseconds=250)
     unknown_plan_duration: timedelta = timedelta(hours=1)
     foresee: Foresee = foresee_nothing
+    tenants: RulesSource = field(default_factory=NoRules)
 
 
 # The operation must have ended, clean-up and all, a little before the platform stops asking.

@@ -105,7 +105,10 @@ class Creation:
         """
         if not plan.main.tagged:
             return None
-        tags = {key: value for key, value in plan.known.tags.items() if key != naming.GENERATION_TAG}
+        tags = {
+            name: plan.known.tags[name]
+            for name in (naming.BROKER_TAG, naming.PLATFORM_TAG, naming.INSTANCE_TAG)
+        }
         work.guard()
         found = await from_azure(
             self._arm.resources_by_tags(plan.place.subscription, tags, client_request_id=request_id(work))

@@ -124,7 +124,9 @@ def _derived(word: str, given: JsonObject, known: Known) -> Any:
             return known.location
         case "tags":
             own = given.get("tags", {}).items()
-            return {k: v for k, v in own if not k.lower().startswith(RESERVED)} | dict(known.tags)
+            taken = {name.lower() for name in known.tags}
+            free = {k: v for k, v in own if not k.lower().startswith(RESERVED) and k.lower() not in taken}
+            return free | dict(known.tags)
         case "firewall_rules":
             return firewall_rules(given, known.egress_addresses)
         case "ip_rules":

@@ -8,6 +8,7 @@ from broker.azure.naming import external_name
 from broker.domain.instances import ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.parameters import effective
 from broker.provisioners.recipe import GROUP_RULE, Recipe
 from broker.provisioners.verdicts import Impossible
 
@@ -44,7 +45,7 @@ def place_for(
         Impossible: Nobody names a resource group, or a child's parent has no place yet.
     """
     said = recipe.placement
-    location = said.get("location") or asked.get("location") or options.location
+    location = said.get("location") or effective(recipe, asked).get("location") or options.location
     subscription = said.get("subscription") or options.subscription
     if said["group"] == "parent":
         record = parent.record if parent else {}

@@ -44,6 +44,8 @@ class Recipe:
     binding_modes: JsonObject | None = None
     bind_defaults: JsonObject = field(default_factory=dict)
     preflight: str = "none"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What the operator's tenant rules say besides the broker's own tags."""
 
     @classmethod
     def of(cls, operation: Operation) -> Recipe:
@@ -73,6 +75,7 @@ class Recipe:
             binding_modes=said.get("binding_modes"),
             bind_defaults=said.get("bind_defaults", {}),
             preflight=said.get("preflight", "none"),
+            tags=said.get("tags", {}),
         )
 
     def verbs(self, parameters: JsonObject) -> Sequence[JsonObject]:

@@ -89,7 +89,11 @@ def settled(
         "administrator_password": secrets.generated_password(),
         **asked.secrets,
     }
-    record = {"names": recipe.names(*identity), "location": place.location, "tags": naming.tags(*identity)}
+    record = {
+        "names": recipe.names(*identity),
+        "location": place.location,
+        "tags": {**recipe.tags, **naming.tags(*identity)},
+    }
     known = known_of(options, record, secret, parent)
     parameters = template_parameters(recipe, asked.parameters, known)
     resources = recipe.planned(place.subscription, place.group, parameters)

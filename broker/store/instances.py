@@ -85,12 +85,19 @@ async def save(tx: Transaction, instance: ServiceInstance) -> None:
         Duplicate: Its alias is taken.
     """
     columns = _columns(instance, tx.sealing)
-    del columns["key"], columns["created_at"]
+    del columns["key"], columns["created_at"], columns["terms"]
     for name, configuration in (("applied", instance.applied), ("asked", instance.asked)):
         if configuration is not None and configuration.unopened:
             # It may be opened again one day.
             del columns[f"{name}_sealed"]
     await tx.execute(update(table).where(table.c.key == instance.key).values(columns))
+
+
+async def save_terms(tx: Transaction, instance: ServiceInstance) -> None:
+    """Write what tenant rules gave; `save` leaves it as it is."""
+    await tx.execute(
+        update(table).where(table.c.key == instance.key).values(terms=dict(instance.terms) or None)
+    )
 
 
 async def remove(tx: Transaction, instance: ServiceInstance, *, reason: str) -> None:
@@ -159,6 +166,7 @@ def _columns(instance: ServiceInstance, sealing: KeyRing) -> dict[str, Any]:
         "dashboard_url": instance.dashboard_url,
         "catalog_revision": instance.catalog_revision,
         "created_at": instance.created_at,
+        "terms": dict(instance.terms) or None,
     }
 
 
@@ -192,6 +200,7 @@ def _instance(row: Row[Any], tx: Transaction) -> ServiceInstance:
         record=row.record,
         dashboard_url=row.dashboard_url,
         catalog_revision=row.catalog_revision,
+        terms=row.terms or {},
         missing_since=row.missing_since,
     )
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -63,6 +63,8 @@ service_instances = Table(
     Column("dashboard_url", Text),
     Column("catalog_revision", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    # What tenant rules gave it; written when it is ordered and when its plan changes, by nobody else.
+    Column("terms", OURS),
     # Since when it was looked for in Azure in vain; written by the inventory alone.
     Column("missing_since", UtcTime),
     UniqueConstraint("platform", "instance_id"),
