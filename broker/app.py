@@ -47,7 +47,7 @@ from broker.lifecycle.administration.past import PastAdministration
 from broker.lifecycle.administration.preflight import PreflightAdministration
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
-from broker.lifecycle.options import CatalogSource, LifecycleOptions
+from broker.lifecycle.options import CatalogSource, LifecycleOptions, NoRules
 from broker.lifecycle.polling import Polling
 from broker.metrics import CONTENT_TYPE, Metrics
 from broker.operations.failpoints import Failpoints
@@ -67,6 +67,7 @@ from broker.store.database import Database
 from broker.store.errors import SchemaOutdated, SealingKeysMissing
 from broker.store.overview import overview
 from broker.store.sealing import KeyRing
+from broker.tenants.source import TenantRulesFile
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,13 @@ def create_app(
         body_limit=body_limit,
     )
     measured = metrics or Metrics()
-    return osb_application(parts, platforms=platforms, catalog=catalog, observe=measured.request_answered)
+    return osb_application(
+        parts,
+        platforms=platforms,
+        catalog=catalog,
+        observe=measured.request_answered,
+        rules=options.tenants if options else None,
+    )
 
 
 def create_admin_app(
@@ -150,6 +157,7 @@ async def running(
         SchemaOutdated: `osb migrate` has to run first.
         SealingKeysMissing: Stored values need keys that are neither at hand nor known to be lost.
         CatalogRefused: The catalog's files, or their change, are not acceptable.
+        TenantRulesRefused: The tenant rules are not.
         StoreUnavailable: The database does not answer.
     """
     metrics = Metrics()
@@ -165,6 +173,11 @@ async def running(
         cloud = cloud_of(settings)
         provisioner_options = _provisioner_options(settings)
         meter = CallMeter(settings.azure_client_id or "", settings.azure_call_share)
+        tenants = (
+            TenantRulesFile(settings.tenant_rules, catalog.current, on_look=metrics.tenant_rules_looked_at)
+            if settings.tenant_rules
+            else None
+        )
         async with resource_manager(settings, cloud, metrics, meter) as arm:
             provisioners = registry(provisioner_options, arm)
             database.handlers = handlers = handlers_of(provisioners)
@@ -174,7 +187,9 @@ async def running(
                 else None
             )
             lifecycle = LifecycleOptions(
-                request_wait=settings.request_wait, foresee=foreseeing(provisioner_options, cloud)
+                request_wait=settings.request_wait,
+                foresee=foreseeing(provisioner_options, cloud),
+                tenants=tenants or NoRules(),
             )
             api = create_app(
                 database,
@@ -199,12 +214,12 @@ async def running(
             stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
             watch = UnhandledWatch(database, handlers, counted=metrics.unhandled_counted)
             stopping = asyncio.Event()
-            async with _working(database, catalog, runner, stocktaker, watch, metrics) as tasks:
+            async with _working(database, catalog, tenants, runner, stocktaker, watch, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": database_answers(database), "process": _is_to_stay(stopping)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
-                    notes={"operations": watch.note},
+                    notes=_notes(watch, tenants),
                 )
                 yield Broker(api, health_application(checks), admin, database, runner, stopping)
     finally:
@@ -252,6 +267,7 @@ async def _keys_are_at_hand(database: Database, *, lost: Collection[str]) -> Non
 async def _working(
     database: Database,
     catalog: PublishedCatalog,
+    tenants: TenantRulesFile | None,
     runner: Runner | None,
     stocktaker: Stocktaker | None,
     watch: UnhandledWatch,
@@ -264,6 +280,8 @@ async def _working(
             "unhandled": group.create_task(watch.run(), name="unhandled"),
             "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
         }
+        if tenants is not None:
+            tasks["tenant rules"] = group.create_task(tenants.run(), name="tenant rules")
         if stocktaker is not None:
             tasks["inventory"] = group.create_task(stocktaker.run(), name="inventory")
         if runner is not None:
@@ -425,6 +443,13 @@ async def _count(database: Database, catalog: CatalogSource, metrics: Metrics) -
                 missing=len(found.missing), strays={kind.value: kinds[kind] for kind in StrayKind}
             )
         await asyncio.sleep(_COUNT_EVERY.total_seconds())
+
+
+def _notes(watch: UnhandledWatch, tenants: TenantRulesFile | None) -> dict[str, Check]:
+    notes: dict[str, Check] = {"operations": watch.note}
+    if tenants is not None:
+        notes["tenant rules"] = tenants.note
+    return notes
 
 
 def _runs(task: asyncio.Task[None]) -> Check:

@@ -64,6 +64,11 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self._tenant_rules_refused = Gauge(
+            "broker_tenant_rules_refused",
+            "1 while the file of tenant rules is refused, and the last good rules stay in force.",
+            registry=self.registry,
+        )
         self._due_lag = Histogram(
             "broker_due_lag_seconds",
             "How much later than due an operation was claimed.",
@@ -128,6 +133,10 @@ class Metrics:
         self._missing.set(missing)
         for kind, count in strays.items():
             self._strays.labels(kind).set(count)
+
+    def tenant_rules_looked_at(self, refused: bool) -> None:  # noqa: FBT001 - a callback
+        """Replace whether the file of tenant rules is refused."""
+        self._tenant_rules_refused.set(int(refused))
 
     def claimed_late(self, by: timedelta) -> None:
         """Record how much later than due an operation was claimed."""

@@ -202,6 +202,11 @@ class Settings(DatabaseSettings):
     catalog_folder: Folder | None = Field(
         default=None, description="Offerings and plans; the shipped ones if unset."
     )
+    tenant_rules: ReadableFile | None = Field(
+        default=None,
+        description="File of tenant rules: who may order what, where it goes, and how much of it. It is followed when "
+        "it changes. Without it everybody gets what plans and settings say.",
+    )
     lease: Duration = Field(
         default=timedelta(seconds=30),
         description="How long a runner may be silent before another takes over.",

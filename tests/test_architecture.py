@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "catalog": {"domain", "store", "errors", "azure_models"},
     "store": {"domain", "errors", "shipped"},
     "lifecycle": {"domain", "store", "errors"},
+    "tenants": {"catalog", "domain", "errors"},
     "api": {"lifecycle", "domain", "errors", "metrics"},
     "data_planes": {"domain", "errors"},
     "provisioners": {"domain", "data_planes", "azure", "errors"},

@@ -12,7 +12,7 @@ from broker.api.authentication import Authentication, Credentials
 from broker.api.catalog import CatalogPage
 from broker.api.front import Front, Observe, observe_nothing
 from broker.api.parts import Parts
-from broker.lifecycle.options import CatalogSource
+from broker.lifecycle.options import CatalogSource, RulesSource
 
 
 def routes(parts: Parts | None = None) -> FastAPI:
@@ -38,12 +38,14 @@ def osb_application(
     platforms: Iterable[Credentials],
     catalog: CatalogSource,
     observe: Observe = observe_nothing,
+    rules: RulesSource | None = None,
 ) -> ASGIApp:
     """Return the application for the listener that platforms reach."""
     return Front(
         routes(parts),
         authentication=Authentication(platforms),
-        catalog=CatalogPage(catalog),
+        catalog=CatalogPage(catalog, rules),
         body_limit=parts.body_limit,
         observe=observe,
+        rules=rules,
     )

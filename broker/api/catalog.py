@@ -1,24 +1,27 @@
-"""`GET /v2/catalog`: the whole catalog, written once for each revision (spec, "Catalog Management")."""
+"""`GET /v2/catalog`: what a platform may order, written once for each revision (spec, "Catalog Management")."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 from broker.api.answers import JSON_TYPE
 from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
 from broker.domain.json_values import JsonObject
-from broker.lifecycle.options import CatalogSource
+from broker.domain.tenant_rules import TenantRules
+from broker.lifecycle.options import CatalogSource, NoRules, RulesSource
 
 Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
 class _Page:
-    catalog: Catalog
+    published_at: datetime | None
+    """None where it does not tell when the page was last changed."""
     body: bytes
     etag: bytes
     headers: Headers
@@ -34,24 +37,53 @@ class CatalogPage:
     The tag comes from the bytes, so all replicas that serve the same text agree on it.
     """
 
-    def __init__(self, source: CatalogSource) -> None:
+    def __init__(self, source: CatalogSource, rules: RulesSource | None = None) -> None:
         self._source = source
-        self._page = _written(source.current())
+        self._rules = rules or NoRules()
+        self._of: tuple[Catalog, TenantRules] | None = None
+        self._pages: dict[tuple[str, str], _Page] = {}
+        """By platform and view; equal pages are one object."""
+        self._written: dict[frozenset[str], _Page] = {}
 
     def answer(
-        self, if_none_match: bytes | None, if_modified_since: bytes | None
+        self, platform: str, view: str, if_none_match: bytes | None, if_modified_since: bytes | None
     ) -> tuple[int, Headers, bytes]:
         """Return status, headers and body; a tag outweighs a date (RFC 9110, section 13.2.2)."""
-        page = self._page
-        catalog = self._source.current()
-        if catalog is not page.catalog:
-            page = self._page = _written(catalog)
+        page = self._page(platform, view)
         if if_none_match is not None:
             if if_none_match == page.etag or _matches(if_none_match, page.etag):
                 return 304, page.short_headers, b""
-        elif if_modified_since is not None and _unchanged_since(if_modified_since, catalog):
+        elif if_modified_since is not None and _unchanged_since(if_modified_since, page.published_at):
             return 304, page.short_headers, b""
         return 200, page.headers, page.body
+
+    def _page(self, platform: str, view: str) -> _Page:
+        catalog, rules = self._source.current(), self._rules.current()
+        if self._of is None or self._of[0] is not catalog or self._of[1] is not rules:
+            self._of, self._pages, self._written = (catalog, rules), {}, {}
+        page = self._pages.get((platform, view))
+        if page is None:
+            seen = seen_by(catalog, rules, platform, view)
+            plans = frozenset(plan.id for offering in seen.offerings for plan in offering.plans)
+            page = self._written.get(plans)
+            if page is None:
+                page = self._written[plans] = _written(seen, dated=not rules.rules)
+            self._pages[platform, view] = page
+        return page
+
+
+def seen_by(catalog: Catalog, rules: TenantRules, platform: str, view: str) -> Catalog:
+    """Return the catalog with the plans alone that somebody on the platform, in the view, may order."""
+    if all(rule.plans is None for rule in rules.rules):
+        return catalog
+    offerings = (
+        replace(
+            offering,
+            plans=tuple(p for p in offering.plans if rules.shows(platform, view, offering.name, p.name)),
+        )
+        for offering in catalog.offerings
+    )
+    return replace(catalog, offerings=tuple(offerings))
 
 
 def document(catalog: Catalog) -> dict[str, Any]:
@@ -116,18 +148,19 @@ def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None and value not in ({}, [])}
 
 
-def _written(catalog: Catalog) -> _Page:
+def _written(catalog: Catalog, *, dated: bool) -> _Page:
     body = json.dumps(document(catalog), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     etag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
     short: Headers = [(b"etag", etag), (b"cache-control", b"private, no-cache")]
-    if catalog.published_at is not None:
-        short.append((b"last-modified", format_datetime(catalog.published_at, usegmt=True).encode()))
+    published_at = catalog.published_at if dated else None
+    if published_at is not None:
+        short.append((b"last-modified", format_datetime(published_at, usegmt=True).encode()))
     whole = [
         (b"content-type", JSON_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         *short,
     ]
-    return _Page(catalog=catalog, body=body, etag=etag, headers=whole, short_headers=short)
+    return _Page(published_at=published_at, body=body, etag=etag, headers=whole, short_headers=short)
 
 
 def _matches(if_none_match: bytes, etag: bytes) -> bool:
@@ -135,12 +168,12 @@ def _matches(if_none_match: bytes, etag: bytes) -> bool:
     return etag in tags or tags == [b"*"]
 
 
-def _unchanged_since(if_modified_since: bytes, catalog: Catalog) -> bool:
-    if catalog.published_at is None:
+def _unchanged_since(if_modified_since: bytes, published_at: datetime | None) -> bool:
+    if published_at is None:
         return False
     try:
         since = parsedate_to_datetime(if_modified_since.decode("ascii"))
         # HTTP dates have whole seconds.
-        return catalog.published_at.replace(microsecond=0) <= since
+        return published_at.replace(microsecond=0) <= since
     except (ValueError, TypeError, OverflowError):
         return False

@@ -30,6 +30,7 @@ from broker.errors import (
     Unforeseen,
     UnsupportedApiVersion,
 )
+from broker.lifecycle.options import NoRules, RulesSource
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ ID_LENGTH = 255
 HEADER_LENGTH = 4096
 """Bytes of an identity header that are repeated or kept at most."""
 
+_ROOT = "/v2/"
 _CATALOG = "/v2/catalog"
 _RAW_CATALOG = _CATALOG.encode()
 _USUAL_VERSIONS = {b"2.17", b"2.16", b"2.15", b"2.14", b"2.13"}
@@ -64,8 +66,10 @@ class Front:
         catalog: CatalogPage,
         body_limit: int,
         observe: Observe = observe_nothing,
+        rules: RulesSource | None = None,
     ) -> None:
         self._app = app
+        self._rules = rules or NoRules()
         self._authentication = authentication
         self._catalog = catalog
         self._body_limit = body_limit
@@ -88,16 +92,19 @@ class Front:
             if platform is None:
                 raise NotAuthenticated
             _check_version(head.get(b"x-broker-api-version"))
+            view = ""
+            if not scope["path"].startswith(_ROOT):
+                view, scope = self._in_view(scope, platform)
             if scope["path"] == _CATALOG:
                 if scope.get("raw_path", _RAW_CATALOG) != _RAW_CATALOG:
                     check_path(scope)
                 route = _CATALOG
-                await self._send_catalog(scope, head, answer)
+                await self._send_catalog(scope, head, answer, platform, view)
                 return
             check_path(scope)
             check_length(head.get(b"content-length"), limit=self._body_limit)
             origin = head.get(b"x-broker-api-originating-identity")
-            scope["osb.caller"] = Caller(platform, _text(origin), _text(echo))
+            scope["osb.caller"] = Caller(platform, _text(origin), _text(echo), view)
             await self._app(scope, receive, answer)
         except BrokerError as refusal:
             await answer.refuse(refusal)
@@ -111,11 +118,25 @@ class Front:
             took = time.perf_counter() - started
             self._tell(scope, route, answer.status, took)
 
-    async def _send_catalog(self, scope: Scope, head: dict[bytes, bytes], answer: Answer) -> None:
+    def _in_view(self, scope: Scope, platform: str) -> tuple[str, Scope]:
+        """Take the view off a path `/<view>/v2/...`; what is no view of this platform's stays, and is not found."""
+        check_path(scope)
+        name, slash, rest = scope["path"][1:].partition("/")
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        prefix = b"/" + name.encode("utf-8", "replace")
+        if not slash or not f"/{rest}".startswith(_ROOT) or not raw.startswith(prefix + b"/"):
+            return "", scope
+        if self._rules.current().view(name, platform) is None:
+            return "", scope
+        return name, {**scope, "path": f"/{rest}", "raw_path": raw[len(prefix) :]}
+
+    async def _send_catalog(
+        self, scope: Scope, head: dict[bytes, bytes], answer: Answer, platform: str, view: str
+    ) -> None:
         if scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed("This path has no such method.", allowed=("GET", "HEAD"))
         status, headers, body = self._catalog.answer(
-            head.get(b"if-none-match"), head.get(b"if-modified-since")
+            platform, view, head.get(b"if-none-match"), head.get(b"if-modified-since")
         )
         await answer.send(status, headers, b"" if scope["method"] == "HEAD" else body)
 

@@ -64,7 +64,7 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
             try:
                 read.append((source, document, OfferingFile.model_validate(document.data)))
             except ValidationError as invalid:
-                faults += _of_validation(document, invalid)
+                faults += faults_of_validation(document, invalid)
     ids = {offering.name: offering.id for _, _, offering in read}
     offerings: list[ServiceOffering] = []
     for source, document, offering in read:
@@ -107,7 +107,8 @@ def _template(
         return None, [unreadable.fault]
 
 
-def _of_validation(document: Document, invalid: ValidationError) -> list[Fault]:
+def faults_of_validation(document: Document, invalid: ValidationError) -> list[Fault]:
+    """Say of each thing that the form refuses where it is and what is wrong with it."""
     faults = []
     for error in invalid.errors(include_url=False):
         path = tuple(part for part in error["loc"] if part not in {"word", "derived", "[key]"})

@@ -1,0 +1,1 @@
+"""Tenant rules on disk: reading, checking, and following the file."""
