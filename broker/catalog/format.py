@@ -14,12 +14,17 @@ from pydantic import (
     model_validator,
 )
 
-Guid = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-Name = Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+GUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
+CREDENTIAL_KEY = r"^[-._a-zA-Z0-9]{1,253}$"
+VERSION = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$"
+
+Guid = Annotated[StrictStr, Field(pattern=GUID)]
+Name = Annotated[StrictStr, Field(pattern=NAME)]
 """Also a Kubernetes object name, which is what platforms make of it."""
 Description = Annotated[StrictStr, Field(min_length=1, max_length=255)]
 Identifier = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
-CredentialKey = Annotated[StrictStr, Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
+CredentialKey = Annotated[StrictStr, Field(pattern=CREDENTIAL_KEY)]
 Pick = Annotated[StrictStr, Field(min_length=1, max_length=500)]
 """A JMESPath expression."""
 
@@ -29,9 +34,7 @@ class Strict(BaseModel):
 
 
 class MaintenanceInfoFile(Strict):
-    version: Annotated[
-        StrictStr, Field(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$")
-    ]
+    version: Annotated[StrictStr, Field(pattern=VERSION)]
     description: StrictStr | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from broker.azure_models import TEAMS_FOLDER, ModelFileBroken, Models, shipped
 from broker.catalog import guard
 from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
+from broker.catalog.form_faults import faults_of_validation
 from broker.catalog.format import OfferingFile
 from broker.catalog.offerings import service_offering
 from broker.catalog.origins import origins_of
@@ -78,7 +79,7 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
     catalog = Catalog(
         tuple(offerings), origins=origins_of((document, offering) for _, document, offering in read)
     )
-    faults += guard.faults_of_catalog([document.file for _, document, _ in read], [o for _, _, o in read])
+    faults += guard.faults_of_catalog([(document, offering) for _, document, offering in read])
     return catalog, sorted(set(faults))
 
 
@@ -105,22 +106,3 @@ def _template(
         return template_of(read_json(str(shown), content))
     except Unreadable as unreadable:
         return None, [unreadable.fault]
-
-
-def faults_of_validation(document: Document, invalid: ValidationError) -> list[Fault]:
-    """Say of each thing that the form refuses where it is and what is wrong with it."""
-    faults = []
-    for error in invalid.errors(include_url=False):
-        path = tuple(part for part in error["loc"] if part not in {"word", "derived", "[key]"})
-        faults.append(document.fault(path, _said(error["type"], error["msg"], error.get("ctx") or {})))
-    return faults
-
-
-def _said(kind: str, message: str, context: Mapping[str, object]) -> str:
-    if kind == "extra_forbidden":
-        return "is not known to this version"
-    if kind == "missing":
-        return "is missing"
-    if kind == "value_error":
-        return str(context.get("error", message))
-    return message[:1].lower() + message[1:]

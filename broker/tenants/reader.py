@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.files import Document, Unreadable, read_yaml
-from broker.catalog.reader import faults_of_validation
+from broker.catalog.form_faults import faults_of_validation
 from broker.domain.globs import Pattern, PlanPattern
 from broker.domain.tenant_rules import ParameterRule, Place, Quota, Rule, TenantRules, View, Visible
 from broker.domain.tenants import When

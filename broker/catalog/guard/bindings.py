@@ -41,13 +41,15 @@ def verbs_of(read: OfferingFile) -> Iterator[tuple[Place, Verb]]:
 
 
 def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iterator[Said]:
+    if verbs and all(verb.compose is None for verb in verbs):
+        yield (*path, len(verbs) - 1), "must be 'compose': a binding without it hands nothing out"
     words: list[str] = []
     for number, verb in enumerate(verbs):
         at = (*path, number)
         if verb.database_user is not None and not has_database:
             yield (*at, "database_user"), "needs a database block"
-        if (verb.compose is not None) != (number == len(verbs) - 1):
-            yield at, "'compose' is the last verb, once"
+        if verb.compose is not None and number != len(verbs) - 1:
+            yield at, "'compose' is the last verb, once: what comes after it would reach nobody"
         if verb.compose is not None:
             yield from _of_compose((*at, "compose"), verb.compose, has_database=has_database)
             continue

@@ -15,7 +15,7 @@ from broker.catalog.templates import Template
 
 # Keys of a resource in a template that are ARM's own and no part of the body that the provider sees.
 _TEMPLATE_KEYS = frozenset(
-    {"type", "apiVersion", "name", "dependsOn", "copy", "condition", "comments", "scope"}
+    {"type", "apiVersion", "name", "dependsOn", "copy", "condition", "comments", "scope", "resources"}
 )
 
 

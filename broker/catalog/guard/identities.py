@@ -17,25 +17,33 @@ def changed_identities(published: Catalog, proposed: Catalog, use: CatalogUse) -
     newer = published_ids(proposed)
     names = {one: said.name for one, said in before.items() if said.service_offering_id == one}
     by_name = {_key(one, said): one for one, said in served.items()}
+    moved = {
+        by_name[_key(one, now)]
+        for one, now in newer.items()
+        if one not in before and now.service_offering_id == one and _key(one, now) in by_name
+    }
     for one, now in newer.items():
         then = before.get(one)
-        if then is not None and then != now:
-            why = _reused(one, then, now, names)
-        elif then is None and _key(one, now) in by_name:
-            why = (
-                f"{_kind(one, now)} '{now.name}' had the id {by_name[_key(one, now)]}; a published id never changes: "
-                "put it back"
-            )
-        else:
+        if then == now or (then is not None and then.service_offering_id in moved):
+            # Its plans are where they were: the offering's own id is what changed.
             continue
-        yield fault_at(proposed, one, now.name, "id" if then is None else _field(then, now), why)
+        if then is not None:
+            field = "name" if one in served and then.service_offering_id == now.service_offering_id else "id"
+            yield fault_at(
+                proposed, one, now.name, field, _other(one, then, now, names, is_served=one in served)
+            )
+        elif _key(one, now) in by_name:
+            had = f"{_kind(one, now)} '{now.name}' had the id {by_name[_key(one, now)]}"
+            yield fault_at(proposed, one, now.name, "id", f"{had}; a published id never changes: put it back")
 
 
-def _reused(one: str, then: PublishedId, now: PublishedId, names: Mapping[str, str]) -> str:
+def _other(
+    one: str, then: PublishedId, now: PublishedId, names: Mapping[str, str], *, is_served: bool
+) -> str:
     was = _described(one, then, names)
-    if then.service_offering_id == now.service_offering_id:
+    if is_served and then.service_offering_id == now.service_offering_id:
         return f"{was} is now called '{now.name}'; a published name never changes: put '{then.name}' back"
-    if _kind(one, then) == _kind(one, now) == "the plan" and then.name == now.name:
+    if is_served and _kind(one, then) == _kind(one, now) and then.name == now.name:
         return f"{was} stands in another offering now; a plan stays in its offering: make a new one, with a new id"
     return f"the id {one} was published for {was}; an id is never used again: make a new one"
 
@@ -43,10 +51,6 @@ def _reused(one: str, then: PublishedId, now: PublishedId, names: Mapping[str, s
 def _described(one: str, said: PublishedId, names: Mapping[str, str]) -> str:
     of = "" if said.service_offering_id == one else f" of '{names.get(said.service_offering_id, '?')}'"
     return f"{_kind(one, said)} '{said.name}'{of}"
-
-
-def _field(then: PublishedId, now: PublishedId) -> str:
-    return "name" if then.service_offering_id == now.service_offering_id else "id"
 
 
 def _kind(one: str, said: PublishedId) -> str:

@@ -11,8 +11,10 @@ from broker.catalog.files import Document, Place
 from broker.catalog.format import OfferingFile, ResourceFile
 from broker.catalog.guard.bindings import faults_of_binding
 from broker.catalog.guard.bodies import faults_of_bodies
+from broker.catalog.guard.expressions import faults_of_template
 from broker.catalog.guard.picks import Said, faults_of_pick
 from broker.catalog.guard.plans import faults_of_plan
+from broker.catalog.guard.platforms import faults_for_platforms
 from broker.catalog.templates import Template
 
 
@@ -24,24 +26,29 @@ def faults_of_offering(
     for plan_number, plan in enumerate(read.plans):
         found = faults_of_plan(read, plan, template)
         faults += [document.fault(("plans", plan_number, *path), message) for path, message in found]
-    return [*faults, *faults_of_bodies(document, read, template, models)]
+    return [*faults, *faults_of_template(template), *faults_of_bodies(document, read, template, models)]
 
 
-def faults_of_catalog(files: Sequence[str], offerings: Sequence[OfferingFile]) -> list[Fault]:
+def faults_of_catalog(read: Sequence[tuple[Document, OfferingFile]]) -> list[Fault]:
     """Tell what offerings have in common that only one may have: ids and names."""
     faults = []
     seen: dict[tuple[str, str], str] = {}
-    for file, offering in zip(files, offerings, strict=True):
-        claims = [("id", offering.id), ("name", offering.name), *(("id", plan.id) for plan in offering.plans)]
-        for claim in claims:
+    for document, offering in read:
+        names: dict[str, int] = {}
+        claims: list[tuple[Place, str]] = [(("id",), offering.id), (("name",), offering.name)]
+        for number, plan in enumerate(offering.plans):
+            claims.append((("plans", number, "id"), plan.id))
+            if plan.name in names:
+                message = (
+                    f"'{plan.name}' is the name of plans[{names[plan.name]}], too: Cloud Foundry refuses that"
+                )
+                faults.append(document.fault(("plans", number, "name"), message))
+            names.setdefault(plan.name, number)
+        for path, claimed in claims:
+            claim = (str(path[-1]), claimed)
             if claim in seen:
-                faults.append(Fault(file, 0, claim[0], f"'{claim[1]}' is used before, in {seen[claim]}"))
-            seen.setdefault(claim, file)
-        names = [plan.name for plan in offering.plans]
-        faults += [
-            Fault(file, 0, "plans", f"has two plans with the name '{name}'")
-            for name in sorted({name for name in names if names.count(name) > 1})
-        ]
+                faults.append(document.fault(path, f"'{claimed}' is used before, in {seen[claim]}"))
+            seen.setdefault(claim, document.file)
     return faults
 
 
@@ -58,6 +65,7 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
         yield ("binding",), "is there exactly when the offering is bindable"
     yield from _of_database(read)
     yield from faults_of_binding(read)
+    yield from faults_for_platforms(read)
 
 
 def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
@@ -100,6 +108,9 @@ def _of_resource(path: Place, resource: ResourceFile, template: Template) -> Ite
     wanted = resource.type.count("/") - (resource.each is not None)
     if len(resource.names) != wanted:
         yield (*path, "names"), f"must be {wanted} for this type"
+    made = next((made for made in template.resources if made.type == resource.type), None)
+    if made is not None and ("copy" in made.body) != (resource.each is not None):
+        yield (*path, "each"), "is there exactly when the template makes this type in a loop (`copy`)"
     if resource.type.count("/") == 1 and not resource.tagged:
         yield path, "must be tagged: nothing else tells it from a foreign one"
     for name in [*resource.names, *([resource.each] if resource.each else [])]:
