@@ -81,6 +81,8 @@ class ResourceModel:
     models: Mapping[str, Model]
     actions: Mapping[str, Property] = field(default_factory=dict)
     """What the POST actions that are known answer, by their name."""
+    checked: bool = True
+    """False for a type of which nothing is known: nothing is a problem then."""
 
     def problems(self, body: Any, use: Use = "create") -> list[Problem]:
         """
@@ -91,6 +93,8 @@ class ResourceModel:
         """
         if not isinstance(body, Mapping):
             return [Problem("", "must be an object")]
+        if not self.checked:
+            return []
         sent = {key: value for key, value in body.items() if key not in ENVELOPE}
         return list(self._of_model(self.root, sent, "", use))
 

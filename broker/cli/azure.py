@@ -85,6 +85,7 @@ def smoke(
     from broker.logs import configure_logs
     from broker.proving import smoke as smoking
     from broker.proving.azure_settings import read_azure_settings
+    from broker.proving.orders import WrongOrder
 
     broker_id = smoking.drawn_broker_id()
     settings = read_azure_settings(broker_id=broker_id)
@@ -92,7 +93,7 @@ def smoke(
     with told_in_one_line():
         try:
             order = smoking.order(settings, plan, parameters)
-        except smoking.WrongOrder as wrong:
+        except WrongOrder as wrong:
             print(wrong, file=sys.stderr)
             sys.exit(2)
         print(smoking.warning(settings, order))

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import catalog_model
+from broker.cli import catalog_model, catalog_trial
 
 app = typer.Typer(help="Offerings and plans on disk.", no_args_is_help=True)
 
 
 app.command("model")(catalog_model.model)
+app.command("try")(catalog_trial.try_)
 
 
 @app.command()

@@ -114,6 +114,13 @@ def simulate_azure(
             help="Serve a resource type at this api-version only, as a cloud that lags.",
         ),
     ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of model files, for more types than the shipped ones.")
+    ] = None,
+    unchecked: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE=VERSION", help="Take any body for this type, of which there is no model."),
+    ] = None,
     data_planes: Annotated[
         bool,
         typer.Option(
@@ -141,10 +148,7 @@ def simulate_azure(
     """
     from broker.cli import simulating
 
-    versions = dict(pair.partition("=")[::2] for pair in api_version or [])
-    for kind, version in versions.items():
-        if not version:
-            raise typer.BadParameter(f"--api-version {kind}: write TYPE=VERSION")
+    versions = dict(_versions("--api-version", api_version or []))
     simulating.simulate(
         folder=work,
         port=port,
@@ -153,11 +157,23 @@ def simulate_azure(
         template=template,
         cloud=cloud,
         api_versions=versions,
+        models=models,
+        unchecked=_versions("--unchecked", unchecked or []),
         data_planes=data_planes,
         http=http,
         http_port=http_port,
         proxy=proxy,
     )
+
+
+def _versions(option: str, pairs: list[str]) -> list[tuple[str, str]]:
+    versions = []
+    for pair in pairs:
+        kind, _, version = pair.partition("=")
+        if not version:
+            raise typer.BadParameter(f"{option} {kind}: write TYPE=VERSION")
+        versions.append((kind, version))
+    return versions
 
 
 @app.command()

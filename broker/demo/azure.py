@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from broker.demo.processes import Child
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from broker.demo.workplace import Workplace
 
@@ -30,9 +30,11 @@ async def simulated_azure(
     speed: float = 1.0,
     template: Path | None = None,
     http: bool = False,
+    more: Sequence[str] = (),
 ) -> AsyncIterator[Child]:
     """
     Have a simulated Azure run in the work folder and stop it at the end; with *http* it answers without TLS too.
+    *more* are further options of `osb simulate-azure`.
 
     One that is still running there, since the process that started it was killed, is used as it is and left alone.
     """
@@ -43,7 +45,7 @@ async def simulated_azure(
         ready_file=workplace.azure_ready_file,
         environment={name: value for name, value in environment.items() if not name.startswith("BROKER_")},
     )
-    child.arguments += ["--http"] if http else []
+    child.arguments += [*(["--http"] if http else []), *more]
     if template is not None:
         child.arguments += ["--template", str(template.resolve())]
     if _survived(workplace):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,16 +20,18 @@ from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure
 from broker.azure.naming import BROKER_TAG, external_name
 from broker.catalog.reader import read_catalog
-from broker.demo.platform import Plan, Platform, Refused
+from broker.demo.platform import Platform, Refused
 from broker.demo.processes import ProcessFailed
 from broker.demo.workplace import PLATFORM
-from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
-from broker.errors import BrokerError, StoreUnavailable
+from broker.domain.catalog import Catalog
+from broker.errors import StoreUnavailable
 from broker.metrics import Metrics
-from broker.proving import logins
+from broker.proving import logins, orders
+from broker.proving.azure_settings import handed_on
 from broker.proving.findings import look_around, scopes_of
 from broker.proving.interrupts import Interrupts, answered
 from broker.proving.leftovers import Leftovers, delete_command
+from broker.proving.orders import Order, WrongOrder, parameters_of
 from broker.proving.trial_broker import TrialBroker
 from broker.provisioners.recipe import GROUP_RULE
 from broker.settings import Settings, process_environment
@@ -46,10 +47,6 @@ _ASK_AGAIN_AFTER = timedelta(seconds=2)
 _BUSY_FOR = timedelta(minutes=10)
 # A run orders each instance once; a generation more is made only after a creation that was begun afresh.
 _GENERATIONS = range(3)
-
-
-class WrongOrder(Exception):
-    """What was asked for is not offered."""
 
 
 class NotSeen(Exception):
@@ -68,30 +65,6 @@ FORESEEN = (
 )
 
 
-@dataclass(frozen=True)
-class Order:
-    """A plan of an offering with parameters; `parent` is ordered before it."""
-
-    offering: ServiceOffering
-    plan: ServicePlan
-    parameters: Mapping[str, Any]
-    parent: Order | None = None
-    instance_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-
-    @property
-    def name(self) -> str:
-        return f"{self.offering.name}/{self.plan.name}"
-
-    @property
-    def as_platform(self) -> Plan:
-        """The plan as the platform's client names it."""
-        return Plan(self.offering.id, self.plan.id, self.offering.name, self.plan.name)
-
-    def all(self) -> list[Order]:
-        """Return this order after those that it needs."""
-        return [*(self.parent.all() if self.parent else ()), self]
-
-
 def drawn_broker_id() -> str:
     """Draw an id that no other broker has: what carries it in Azure is this run's."""
     return f"smoke-{secrets.token_hex(4)}"
@@ -105,25 +78,14 @@ def order(settings: Settings, named: str, parameters: str) -> Order:
         WrongOrder: There is no such plan, or the parameters do not fit it.
     """
     catalog = read_catalog(settings.catalog_folder or shipped("catalog"))
-    plans = {f"{one.name}/{plan.name}": (one, plan) for one in catalog.offerings for plan in one.plans}
-    if named not in plans:
-        raise WrongOrder(f"There is no plan {named!r}; there are {', '.join(plans)}.")
-    try:
-        given = json.loads(parameters)
-    except json.JSONDecodeError as fault:
-        raise WrongOrder(f"--parameters is no JSON: {fault}.") from None
-    if not isinstance(given, dict):
-        raise WrongOrder("--parameters has to be a JSON object.")
-    offering, plan = plans[named]
-    above = catalog.offering(plan.parent) if plan.parent else None
-    parent = Order(above, above.plans[0], {"alias": ALIAS}) if above else None
-    wanted = Order(offering, plan, {**given, "parentAlias": ALIAS} if parent else given, parent)
-    try:
-        wanted.plan.create_parameters.check(dict(wanted.parameters))
-    except BrokerError as refused:
-        raise WrongOrder(refused.description) from None
+    given = parameters_of("--parameters", parameters)
+    wanted = orders.order(catalog, named, given, alias=ALIAS)
     lets_in = given.keys() & {"firewallRules", "allowAzureServices"}
-    if plan.bindable and plan.recipe.get("database") and not (settings.egress_addresses or lets_in):
+    if (
+        wanted.plan.bindable
+        and wanted.plan.recipe.get("database")
+        and not (settings.egress_addresses or lets_in)
+    ):
         raise WrongOrder(
             "BROKER_EGRESS_ADDRESSES: is needed, with this machine's public address: no server's firewall would let "
             "the login in that is to be tried."
@@ -167,7 +129,7 @@ async def smoke(settings: Settings, wanted: Order, *, keep_data_folder: bool) ->
 async def _parties(settings: Settings, wanted: Order, folder: Path) -> AsyncIterator[_Run]:
     from broker.app import cloud_of, resource_manager  # noqa: PLC0415 - it imports every part of the broker
 
-    broker = TrialBroker(folder, settings, process_environment())
+    broker = TrialBroker(folder, handed_on(settings), process_environment(), broker_id=settings.broker_id)
     scopes = scopes_of(Catalog(tuple(one.offering for one in wanted.all())), settings)
     versions = {name.lower(): version for scope in scopes for name, version in scope.types.items()}
     async with (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from broker.demo.processes import Child
 from broker.demo.workplace import Workplace
-from broker.proving.azure_settings import handed_on
-from broker.settings import PREFIX, Settings
+from broker.proving.azure_settings import AzureEnvironment
+from broker.settings import PREFIX
 
 _READY_WITHIN = timedelta(seconds=60)
 
@@ -23,10 +23,11 @@ class TrialBroker:
     It may be started again after it died: everything that it knows is in the folder.
     """
 
-    def __init__(self, folder: Path, settings: Settings, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, azure: AzureEnvironment, environment: Mapping[str, str], *, broker_id: str
+    ) -> None:
         self.workplace = Workplace(folder)
         self.workplace.prepare()
-        azure = handed_on(settings)
         files = {}
         for variable, secret in azure.secrets.items():
             path = folder / variable.lower()
@@ -42,7 +43,7 @@ class TrialBroker:
                 **{name: value for name, value in environment.items() if not name.startswith(PREFIX)},
                 **azure.variables,
                 **files,
-                "BROKER_BROKER_ID": settings.broker_id,
+                "BROKER_BROKER_ID": broker_id,
                 "BROKER_DATABASE_URL": self._database_url,
                 "BROKER_SEALING_KEYS_FILE": str(self.workplace.sealing_keys_file),
                 "BROKER_PLATFORMS_FILE": str(self.workplace.platforms_file),

@@ -22,10 +22,10 @@ from broker.simulator.connections import abort, deliver
 from broker.simulator.control import PREFIX, Control
 from broker.simulator.database_servers import DatabaseServers
 from broker.simulator.deployments import Deployments
+from broker.simulator.described import Described
 from broker.simulator.durations import Durations
 from broker.simulator.fault_replies import changed, code_of, instead
 from broker.simulator.faults import Fault, Faults
-from broker.simulator.kinds import Kind
 from broker.simulator.lagging import Lagging
 from broker.simulator.ledger import Call, Ledger
 from broker.simulator.listeners import is_loopback
@@ -79,14 +79,14 @@ class Simulator:
         self.faults = Faults()
         self.limits = RateLimits(clock)
         self._sign_in = sign_in
-        self._lagging = lagging or Lagging({})
+        self._lagging = lagging or Lagging({}, state.types)
         every = [
             *postgresql.kinds(self.state, durations, databases),
             *storage.kinds(self.state, durations),
             *service_bus.kinds(self.state, durations),
             *cosmos_db.kinds(self.state, durations),
         ]
-        resources = Resources(self.state, clock, every, Kind(self.state, durations))
+        resources = Resources(self.state, clock, every, Described(self.state, durations))
         deployments = Deployments(self.state, resources, clock, durations)
         self._arm = Arm(self.state, clock, durations, resources, deployments).routes()
         control = Control(

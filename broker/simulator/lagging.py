@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from broker.azure_models import known
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.resource_ids import ResourceId
+from broker.simulator.resource_types import ResourceTypes
 
 READ_IN_EXPRESSION = re.compile(
     r"(resourceId\s*\(\s*'([^']+)'(?:[^()']|'[^']*'|\((?:[^()']|'[^']*')*\))*\)\s*,\s*)'([\d-]{10}[a-z-]*)'",
@@ -23,8 +23,8 @@ class Lagging:
     Behind the edge everything is asked for at the newest version that is described, since older ones rarely are.
     """
 
-    def __init__(self, versions: Mapping[str, str]) -> None:
-        newest = {kind.lower(): listed[0] for kind, listed in known().items()}
+    def __init__(self, versions: Mapping[str, str], types: ResourceTypes) -> None:
+        newest = {kind.lower(): listed[0] for kind, listed in types.known.items()}
         unknown = [kind for kind in versions if kind.lower() not in newest]
         if unknown:
             raise ValueError(f"no such resource type is described: {', '.join(unknown)}")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.azure_models import known
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
 from broker.simulator.durations import Durations
 from broker.simulator.lists import page
-from broker.simulator.resource_models import model_of
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import State
 
@@ -49,7 +47,9 @@ class ProviderRoutes:
         add("POST", SUBSCRIPTION + "/providers/{namespace}/locations/{location}" + check, self.check_name)
 
     async def list_all(self, asked: Asked) -> Reply:
-        namespaces = sorted({name.partition("/")[0] for name in known()} | {"Microsoft.Resources"})
+        namespaces = sorted(
+            {name.partition("/")[0] for name in self._state.types.known} | {"Microsoft.Resources"}
+        )
         return page(asked, [self._shown(namespace) for namespace in namespaces])
 
     async def get(self, asked: Asked) -> Reply:
@@ -68,7 +68,7 @@ class ProviderRoutes:
     def _shown(self, asked: str) -> dict[str, Any]:
         types: dict[str, tuple[str, ...]] = {
             name: versions
-            for name, versions in known().items()
+            for name, versions in self._state.types.known.items()
             if name.lower().startswith(asked.lower() + "/")
         }
         if asked.lower() == "microsoft.resources":
@@ -96,7 +96,7 @@ class ProviderRoutes:
     async def check_name(self, asked: Asked) -> Reply:
         body = asked.body if isinstance(asked.body, dict) else {}
         name, kind = str(body.get("name", "")), str(body.get("type", ""))
-        model_of(kind, asked.api_version)
+        self._state.types.model(kind, asked.api_version)
         taken = self._state.is_taken(kind, name)
         reply: dict[str, Any] = {"name": name, "type": kind, "nameAvailable": not taken}
         if taken:

@@ -6,45 +6,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from broker.azure_models import UNKNOWN, ResourceModel, known, load
+from broker.azure_models import UNKNOWN, ResourceModel
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.state import Resource
-
-
-def spelt(kind: str) -> str:
-    """A resource type as its model spells it."""
-    return next((name for name in known() if name.lower() == kind.lower()), kind)
-
-
-def model_of(kind: str, api_version: str) -> ResourceModel:
-    """
-    Raises:
-        ArmError: 400 or 404, the type or the api-version is not known.
-    """
-    namespace = kind.partition("/")[0]
-    versions = next((v for name, v in known().items() if name.lower() == kind.lower()), None)
-    if versions is None:
-        namespaces = {name.partition("/")[0].lower() for name in known()}
-        if namespace.lower() not in namespaces:
-            raise ArmError(
-                404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid."
-            )
-        raise ArmError(
-            404,
-            "InvalidResourceType",
-            f"The resource type '{kind}' could not be found in the namespace "
-            f"'{namespace}' for api version '{api_version}'.",
-        )
-    model = load(kind, api_version)
-    if model is None:
-        listed = ", ".join(versions)
-        raise ArmError(
-            400,
-            "NoRegisteredProviderFound",
-            f"No registered resource provider found for API version '{api_version}' for type "
-            f"'{kind}'. The supported api-versions are '{listed}'.",
-        )
-    return model
 
 
 def check_against(model: ResourceModel, body: Any, existing: Resource | None, *, patch: bool) -> None:

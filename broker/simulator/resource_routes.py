@@ -8,7 +8,6 @@ from broker.simulator.arm_errors import ArmError
 from broker.simulator.lists import fits, page
 from broker.simulator.long_running import LongRunningRoutes
 from broker.simulator.resource_ids import ResourceId
-from broker.simulator.resource_models import model_of
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import LongRunning, State
@@ -63,7 +62,7 @@ class ResourceRoutes:
 
     async def of_type(self, asked: Asked) -> Reply:
         kind = f"{asked.names['namespace']}/{asked.names['type']}"
-        model_of(kind, asked.api_version)
+        self._state.types.model(kind, asked.api_version)
         found = [r for r in self._state.resources.values() if r.id.type.lower() == kind.lower()]
         return page(asked, [self._resources.shown(resource) for resource in found])
 
@@ -72,7 +71,7 @@ class ResourceRoutes:
         if len(parts) % 2 == 0:
             return self._list_at(asked, parts)
         identity = self._identity(asked, asked.names["rest"])
-        model_of(identity.type, asked.api_version)
+        self._state.types.model(identity.type, asked.api_version)
         found = self._resources.find(identity)
         return Reply(204) if asked.method == "HEAD" else Reply(200, self._resources.shown(found))
 
@@ -81,11 +80,11 @@ class ResourceRoutes:
         self._state.group(group)
         if len(parts) == 2:
             kind = f"{namespace}/{parts[1]}"
-            model_of(kind, asked.api_version)
+            self._state.types.model(kind, asked.api_version)
             found = [r for r in self._state.in_group(group) if r.id.type.lower() == kind.lower()]
         else:
             parent = self._identity(asked, "/".join(parts[:-1]))
-            model_of(f"{parent.type}/{parts[-1]}", asked.api_version)
+            self._state.types.model(f"{parent.type}/{parts[-1]}", asked.api_version)
             found = self._resources.children(parent, parts[-1])
         return page(asked, [self._resources.shown(resource) for resource in found])
 
@@ -113,7 +112,7 @@ class ResourceRoutes:
 
     async def delete(self, asked: Asked) -> Reply:
         identity = self._identity(asked, asked.names["rest"])
-        model_of(identity.type, asked.api_version)
+        self._state.types.model(identity.type, asked.api_version)
         canonical = self._resources.canonical(identity)
         operation = self._resources.delete(identity, fault=asked.fault)
         if operation is None:
@@ -124,7 +123,7 @@ class ResourceRoutes:
     async def act(self, asked: Asked) -> Reply:
         path, _, action = asked.names["rest"].rpartition("/")
         identity = self._identity(asked, path)
-        model_of(identity.type, asked.api_version)
+        self._state.types.model(identity.type, asked.api_version)
         body = asked.body if isinstance(asked.body, dict) else None
         operation = self._resources.begin_action(identity, action, body)
         if operation is not None:

@@ -18,9 +18,7 @@ from broker.simulator.resource_ids import DEPLOYMENTS, ResourceId, is_deployment
 from broker.simulator.resource_models import (
     check_against,
     merged,
-    model_of,
     secrets_in,
-    spelt,
     without_secrets,
 )
 from broker.simulator.state import LongRunning, Resource, State
@@ -57,10 +55,9 @@ class Resources:
             names,
         )
 
-    @staticmethod
-    def _spelt(identity: ResourceId) -> str:
+    def _spelt(self, identity: ResourceId) -> str:
         # Deployments have an id like resources, and no model.
-        return DEPLOYMENTS if is_deployment(identity.type) else spelt(identity.type)
+        return DEPLOYMENTS if is_deployment(identity.type) else self._state.types.spelt(identity.type)
 
     def kind(self, identity: ResourceId) -> Kind:
         return self._kinds.get(identity.type.lower(), self._plain)
@@ -101,7 +98,7 @@ class Resources:
         Raises:
             ArmError: What the resource provider would refuse.
         """
-        model = model_of(identity.type, api_version)
+        model = self._state.types.model(identity.type, api_version)
         if self._state.providers.state(identity.namespace, self._clock.elapsed) != "Registered":
             raise ArmError(
                 409,
@@ -147,7 +144,7 @@ class Resources:
         kind = self.kind(identity)
         self._check_idle(identity, kind)
         kind.check_place(identity, existing)
-        model = model_of(identity.type, api_version)
+        model = self._state.types.model(identity.type, api_version)
         whole = merged(existing.body, body) if patch and existing else body
         sent = {key: value for key, value in whole.items() if key not in {"id", "name", "type", "systemData"}}
         settled = kind.settled(identity, without_secrets(model, sent), existing)

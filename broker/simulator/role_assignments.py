@@ -8,7 +8,6 @@ from typing import Any
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
 from broker.simulator.resource_ids import ResourceId
-from broker.simulator.resource_models import model_of
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import State
@@ -52,7 +51,7 @@ class RoleAssignments:
 
     async def put(self, asked: Asked) -> Reply:
         scope, name = self._scope(asked), asked.names["name"]
-        problems = model_of(TYPE, asked.api_version).problems(asked.body)
+        problems = self._state.types.model(TYPE, asked.api_version).problems(asked.body)
         if problems:
             raise ArmError(400, "InvalidRequestContent", "; ".join(map(str, problems)) + ".")
         properties = dict(asked.body["properties"])
@@ -98,7 +97,7 @@ class RoleAssignments:
         Raises:
             ArmError: 404, there is nothing at this scope.
         """
-        model_of(TYPE, asked.api_version)
+        self._state.types.model(TYPE, asked.api_version)
         scope = asked.path[: asked.path.lower().rindex(f"/providers/{TYPE.lower()}")]
         if "group" in asked.names:
             self._state.group(asked.names["group"])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from broker.azure_models import ModelFileBroken, shipped
 from broker.simulator.app import Simulator
 from broker.simulator.bare_names import BareNames
 from broker.simulator.blobs import PREFIX
@@ -32,6 +33,7 @@ from broker.simulator.listeners import (
     write_private,
 )
 from broker.simulator.proxy import proxying
+from broker.simulator.resource_types import ResourceTypes
 from broker.simulator.sign_in import SignIn
 from broker.simulator.state import State
 
@@ -49,7 +51,8 @@ class SimulatorOptions:
     simulated time by the names of `Durations`; *template_folder* keeps the data folder that database servers
     are copied from, for several simulators. *cloud* is one of `broker.simulator.clouds`; without *data_planes*
     resources have the host names of that cloud and nothing behind them. *api_versions*, by resource type, are the only
-    ones at which a lagging cloud serves these types. *http* opens a second port without TLS,
+    ones at which a lagging cloud serves these types. *models* is a folder of model files besides the shipped ones;
+    of *unchecked* types, each with an api-version, any body is taken. *http* opens a second port without TLS,
     *proxy* one that leads the cloud's own names here.
     """
 
@@ -62,6 +65,8 @@ class SimulatorOptions:
     template_folder: Path | None = None
     cloud: str = "public"
     api_versions: Mapping[str, str] | None = None
+    models: Path | None = None
+    unchecked: tuple[tuple[str, str], ...] = ()
     data_planes: bool = True
     http: bool = False
     http_port: int = 0
@@ -136,8 +141,10 @@ async def running(
     """
     try:
         durations = Durations().changed(**(options.durations or {}))
-        lagging = Lagging(options.api_versions or {})
-    except ValueError as error:
+        models = shipped().of_folder(options.models) if options.models else shipped()
+        types = ResourceTypes(models, options.unchecked)
+        lagging = Lagging(options.api_versions or {}, types)
+    except (ValueError, ModelFileBroken) as error:
         raise SimulatorCannotStart(str(error)) from error
     cloud = _cloud(options)
     options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -148,7 +155,7 @@ async def running(
         proxy = stack.enter_context(listening(options.host, 0)) if options.proxy else None
         servers = databases if databases is not None else _databases(options, authority, cloud)
         stack.push_async_callback(servers.close)
-        state = State(cloud=cloud)
+        state = State(cloud=cloud, types=types)
         state.origin = f"https://{address(listener)}"
         if options.data_planes:
             state.storage_base = f"{state.origin}{PREFIX.rstrip('/')}"

@@ -13,6 +13,7 @@ from broker.simulator.clock import Clock
 from broker.simulator.clouds import PUBLIC, PlayedCloud
 from broker.simulator.providers import Providers
 from broker.simulator.resource_ids import ResourceId
+from broker.simulator.resource_types import ResourceTypes
 
 T = TypeVar("T")
 
@@ -83,9 +84,15 @@ class State:
     """Groups, resources, names that are taken elsewhere, and work under way."""
 
     def __init__(
-        self, subscription: str | None = None, tenant: str | None = None, *, cloud: PlayedCloud = PUBLIC
+        self,
+        subscription: str | None = None,
+        tenant: str | None = None,
+        *,
+        cloud: PlayedCloud = PUBLIC,
+        types: ResourceTypes | None = None,
     ) -> None:
         self.cloud = cloud
+        self.types = types or ResourceTypes()
         self.origin = "https://simulated.invalid"
         self.subscription = subscription or str(uuid.uuid4())
         self.tenant = tenant or str(uuid.uuid4())
@@ -97,6 +104,7 @@ class State:
         self.role_assignments: dict[str, dict[str, Any]] = {}
         self.access_keys: dict[str, dict[str, str]] = {}
         self.account_keys: dict[str, dict[str, str]] = {}
+        self.answers: dict[str, dict[str, Any]] = {}
         self.storage_base = ""
         self.page_size = PAGE
         self.permissions: list[dict[str, Any]] = [
