@@ -29,10 +29,11 @@ from broker.azure.clouds import CLOUDS, Cloud, custom
 from broker.azure.credentials import credential_for
 from broker.azure.transport import http_client
 from broker.catalog.api_versions import faults_at, undescribed
-from broker.catalog.faults import CatalogRefused
-from broker.catalog.publishing import publish
-from broker.catalog.reader import read_catalog
+from broker.catalog.faults import CatalogRefused, Fault
+from broker.catalog.file_sets import Files
+from broker.catalog.publishing import Publisher
 from broker.catalog.source import CatalogSource as PublishedCatalog
+from broker.catalog.watching import FileWatch
 from broker.domain.catalog import Catalog
 from broker.domain.inventory import StrayKind
 from broker.domain.operations import OperationStatus
@@ -156,7 +157,8 @@ async def running(
     Raises:
         SchemaOutdated: `osb migrate` has to run first.
         SealingKeysMissing: Stored values need keys that are neither at hand nor known to be lost.
-        CatalogRefused: The catalog's files, or their change, are not acceptable.
+        CatalogRefused: The catalog's files are not acceptable, and none was published before; or what was published
+            does not fit the api-versions that are to be asked for.
         TenantRulesRefused: The tenant rules are not.
         StoreUnavailable: The database does not answer.
     """
@@ -165,11 +167,9 @@ async def running(
     try:
         await database.revision_is_current()
         await _keys_are_at_hand(database, lost=settings.lost_sealing_keys)
-        proposed = read_catalog(settings.catalog_folder or shipped("catalog"))
-        _look_at_api_versions(proposed, settings.azure_api_versions)
-        catalog = PublishedCatalog(
-            database, await publish(database, proposed, author="osb serve", reason="Start of the broker.")
-        )
+        catalog, _publisher, files = _catalog(settings, database, metrics)
+        await files.start()
+        _look_at_api_versions(catalog.current(), settings.azure_api_versions)
         cloud = cloud_of(settings)
         provisioner_options = _provisioner_options(settings)
         meter = CallMeter(settings.azure_client_id or "", settings.azure_call_share)
@@ -214,16 +214,32 @@ async def running(
             stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
             watch = UnhandledWatch(database, handlers, counted=metrics.unhandled_counted)
             stopping = asyncio.Event()
-            async with _working(database, catalog, tenants, runner, stocktaker, watch, metrics) as tasks:
+            async with _working(database, catalog, files, tenants, runner, stocktaker, watch, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": database_answers(database), "process": _is_to_stay(stopping)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
-                    notes=_notes(watch, tenants),
+                    notes=_notes(watch, files, tenants),
                 )
                 yield Broker(api, health_application(checks), admin, database, runner, stopping)
     finally:
         await database.close()
+
+
+def _catalog(
+    settings: Settings, database: Database, metrics: Metrics
+) -> tuple[PublishedCatalog, Publisher, FileWatch]:
+    def fits_the_cloud(proposed: Catalog) -> list[Fault]:
+        return faults_at(proposed, settings.azure_api_versions)
+
+    catalog = PublishedCatalog(database)
+    catalog.prepare(lambda one: metrics.catalog_served(one.revision, one.published_at))
+    publisher = Publisher(database, catalog, also=fits_the_cloud if settings.azure_api_versions else None)
+    files = Files(
+        settings.catalog_folder or shipped("catalog"), settings.catalog_built_in, settings.catalog_overlays
+    )
+    watch = FileWatch(database, publisher, catalog, files, refusals_counted=metrics.catalog_refused)
+    return catalog, publisher, watch
 
 
 def _look_at_api_versions(catalog: Catalog, overrides: Mapping[str, str]) -> None:
@@ -267,6 +283,7 @@ async def _keys_are_at_hand(database: Database, *, lost: Collection[str]) -> Non
 async def _working(
     database: Database,
     catalog: PublishedCatalog,
+    files: FileWatch,
     tenants: TenantRulesFile | None,
     runner: Runner | None,
     stocktaker: Stocktaker | None,
@@ -276,6 +293,7 @@ async def _working(
     async with asyncio.TaskGroup() as group:
         tasks = {
             "catalog": group.create_task(catalog.run(), name="catalog"),
+            "catalog files": group.create_task(files.run(), name="catalog files"),
             "counting": group.create_task(_count(database, catalog, metrics), name="counting"),
             "unhandled": group.create_task(watch.run(), name="unhandled"),
             "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
@@ -445,8 +463,8 @@ async def _count(database: Database, catalog: CatalogSource, metrics: Metrics) -
         await asyncio.sleep(_COUNT_EVERY.total_seconds())
 
 
-def _notes(watch: UnhandledWatch, tenants: TenantRulesFile | None) -> dict[str, Check]:
-    notes: dict[str, Check] = {"operations": watch.note}
+def _notes(watch: UnhandledWatch, files: FileWatch, tenants: TenantRulesFile | None) -> dict[str, Check]:
+    notes: dict[str, Check] = {"operations": watch.note, "catalog": files.note}
     if tenants is not None:
         notes["tenant rules"] = tenants.note
     return notes

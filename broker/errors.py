@@ -14,6 +14,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     ├── MethodNotAllowed (405)
     ├── AlreadyExists (409)             the id is in use with other attributes
     ├── Ambiguous (409)                 several platforms have what an operator names
+    ├── CatalogChanged (409)            another revision is in force than the one that was expected
     ├── Gone (410)
     ├── UnsupportedApiVersion (412)
     ├── BodyTooLarge (413)
@@ -32,6 +33,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     ├── Unforeseen (500)                a fault of the broker itself
     └── Unavailable (503)
         ├── StoreUnavailable            the database did not answer
+        ├── CatalogBusy                 others change the catalog all the time
         └── StillRunning                an awaited operation goes on; repeat the request
 """
 
@@ -181,6 +183,19 @@ class Ambiguous(BrokerError):
     def __init__(self, what: str, platforms: Sequence[str]) -> None:
         super().__init__(
             f"{what} exists on several platforms: {', '.join(platforms)}. Name the platform, too."
+        )
+
+
+class CatalogChanged(BrokerError):
+    """A change was meant for another revision of the catalog than the one in force; nothing has changed."""
+
+    status = 409
+    code = "CatalogChanged"
+
+    def __init__(self, current: int, expected: int | None) -> None:
+        super().__init__(
+            f"Revision {current} of the catalog is in force, not {expected}: somebody else was faster. Look at it, and "
+            "propose the change again."
         )
 
 
@@ -393,6 +408,15 @@ class StoreUnavailable(Unavailable):
         super().__init__(
             f"The broker's database {why}.{mend} Repeat the request.", retry_after=30 if lasting else 5
         )
+
+
+class CatalogBusy(Unavailable):
+    """Others have changed the catalog each time this change was about to be published; nothing has changed."""
+
+    code = "CatalogBusy"
+
+    def __init__(self) -> None:
+        super().__init__("Others change the catalog all the time. Repeat the request.", retry_after=5)
 
 
 class StillRunning(Unavailable):

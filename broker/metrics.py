@@ -6,7 +6,7 @@ No label holds what a caller can choose freely, so the number of series is bound
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -85,6 +85,21 @@ class Metrics:
             "Overdue operations whose handler version this build does not know.",
             registry=self.registry,
         )
+        self._catalog_revision = Gauge(
+            "broker_catalog_revision",
+            "The published revision of the catalog that this process serves; 0 if there is none.",
+            registry=self.registry,
+        )
+        self._catalog_published = Gauge(
+            "broker_catalog_published_timestamp_seconds",
+            "When that revision was published, in seconds since 1970; 0 if there is none.",
+            registry=self.registry,
+        )
+        self._catalog_refused = Gauge(
+            "broker_catalog_proposal_refused",
+            "Faults for which the catalog files of this process are refused; 0 if they are not.",
+            registry=self.registry,
+        )
         self._arm_calls = Counter(
             "broker_arm_calls",
             "Calls to Azure Resource Manager, by kind (read, write, delete) and HTTP status (none: no answer).",
@@ -149,6 +164,15 @@ class Metrics:
     def unhandled_counted(self, number: int) -> None:
         """Replace how many overdue operations this build cannot carry on."""
         self._unhandled.set(number)
+
+    def catalog_served(self, revision: int, published_at: datetime | None) -> None:
+        """Replace which revision of the catalog is served."""
+        self._catalog_revision.set(revision)
+        self._catalog_published.set(published_at.timestamp() if published_at else 0)
+
+    def catalog_refused(self, faults: int) -> None:
+        """Replace how many faults the catalog files of this process have."""
+        self._catalog_refused.set(faults)
 
     def arm_called(
         self,

@@ -334,4 +334,14 @@ def _folder(value: Path) -> Path:
 
 
 Folder = Annotated[Path, AfterValidator(_folder)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_comma_list)]
+
+
+def _offerings(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or (len(value) > 1 and {"all", "none"} & set(value)):
+        raise ValueError("must be 'all', 'none', or names of offerings with commas between")
+    return value
+
+
+OfferingNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_offerings)]
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -28,8 +28,10 @@ from broker.setting_values import (
     Folder,
     HttpsUrl,
     KeyNames,
+    OfferingNames,
     OperatorCredentials,
     Operators,
+    Paths,
     PlatformCredentials,
     Platforms,
     Port,
@@ -200,7 +202,17 @@ class Settings(DatabaseSettings):
     )
 
     catalog_folder: Folder | None = Field(
-        default=None, description="Offerings and plans; the shipped ones if unset."
+        default=None, description="Built-in offerings and plans; the shipped ones if unset."
+    )
+    catalog_built_in: OfferingNames = Field(
+        default=("all",),
+        description="Which of the built-in offerings are switched on: `all`, `none`, or their names with commas "
+        "between. One that instances use stays until they are gone.",
+    )
+    catalog_overlays: Paths = Field(
+        default=(),
+        description="Folders that add to the built-in offerings, change or hide them, with commas between; later ones "
+        "are laid over earlier ones. They are watched.",
     )
     tenant_rules: ReadableFile | None = Field(
         default=None,

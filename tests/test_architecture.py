@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "azure_models": set(),
     "catalog": {"domain", "store", "errors", "azure_models"},
     "store": {"domain", "errors", "shipped"},
-    "lifecycle": {"domain", "store", "errors"},
+    "lifecycle": {"domain", "store", "catalog", "errors"},
     "tenants": {"catalog", "domain", "errors"},
     "api": {"lifecycle", "domain", "errors", "metrics"},
     "data_planes": {"domain", "errors"},

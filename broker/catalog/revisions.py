@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from broker.domain.catalog import Catalog, MaintenanceInfo, ServiceOffering, ServicePlan
@@ -14,21 +15,47 @@ from broker.domain.json_values import JsonObject
 _DURATIONS = frozenset({"maximum_polling_duration", "binding_lifetime"})
 
 
-def to_document(catalog: Catalog) -> JsonObject:
-    """Make the document of a catalog; durations are in seconds."""
-    return {"format": 1, "offerings": [_offering_document(offering) for offering in catalog.offerings]}
+def to_text(catalog: Catalog) -> str:
+    """
+    Write the document of a catalog in one canonical spelling, an offering a line.
+
+    So a large one is written and read line by line, between which other threads have their turn.
+    """
+    lines = (_line(_offering_document(offering)) for offering in catalog.offerings)
+    return _HEAD + ",\n".join(lines) + _FOOT
 
 
-def from_document(document: JsonObject, *, revision: int, digest: str) -> Catalog:
-    """Make the catalog of a document; what a newer version wrote and this one does not know is left out."""
-    offerings = tuple(_offering(said) for said in document["offerings"])
-    return Catalog(offerings=offerings, revision=revision, digest=digest)
+def from_text(text: str, *, revision: int, digest: str, published_at: datetime | None = None) -> Catalog:
+    """Make the catalog of a document that is text, as `to_text` or an older release has written it."""
+    by_lines = text.startswith(_HEAD) and text.endswith(_FOOT)
+    said = _lines(text) if by_lines else iter(json.loads(text)["offerings"])
+    return Catalog(
+        offerings=tuple(_offering(one) for one in said),
+        revision=revision,
+        digest=digest,
+        published_at=published_at,
+    )
 
 
-def digest_of(document: JsonObject) -> str:
-    """Return what tells two documents apart: SHA-256 of the document in one canonical spelling, in hex."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def digest_of(text: str) -> str:
+    """Return what tells two texts apart: SHA-256, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_HEAD, _FOOT = '{"format":1,"offerings":[\n', "\n]}"
+
+
+def _line(document: JsonObject) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _lines(text: str) -> Iterator[JsonObject]:
+    start, end = len(_HEAD), len(text) - len(_FOOT)
+    while start < end:
+        stop = text.find("\n", start, end)
+        stop = end if stop == -1 else stop
+        yield json.loads(text[start:stop].removesuffix(","))
+        start = stop + 1
 
 
 def _offering_document(offering: ServiceOffering) -> JsonObject:

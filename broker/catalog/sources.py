@@ -53,9 +53,11 @@ class Source:
             raise CatalogRefused(faults)
 
     @classmethod
-    def of_folder(cls, name: str, folder: Path) -> Self:
+    def of_folder(cls, name: str, folder: Path, *, flat: bool = False) -> Self:
         """
         Read *folder*, such as a checkout or a mounted ConfigMap.
+
+        A *flat* one may also have its files at the top, as a ConfigMap has: they are of a family called *name*.
 
         Entries whose names begin with a dot, and files that are neither YAML nor JSON, are passed over. Links count
         as what they lead to, if that lies within the folder.
@@ -69,6 +71,8 @@ class Source:
         left = LARGEST_SOURCE
         for path in _found(folder, faults):
             shown = path.relative_to(folder).as_posix()
+            if flat and "/" not in shown:
+                shown = f"{name}/{shown}"
             if path.suffix == ".json" and shown.count("/") != 1:
                 continue
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from sqlalchemy import func, select, update
 
@@ -24,41 +24,43 @@ async def published(tx: Transaction) -> dict[str, PublishedId]:
     return found
 
 
-async def remember(tx: Transaction) -> None:
+async def remember(tx: Transaction, revision: int, ids: Mapping[str, PublishedId]) -> None:
     """
-    Remember the ids of all revisions that were not looked through yet; a second call does nothing.
+    Remember the *ids* of the *revision* that is being published, and those of what was not looked through yet.
 
-    Those are the one that is being published, and what a release published that knew no such table.
+    That is what a release published that knew no such table.
 
     Raises:
         Duplicate: Another replica does the same at this moment; decide again in a new transaction.
     """
     known = {row.id for row in await tx.execute(select(table.c.id))}
-    async for revision, document in _unread(tx):
-        ids = dict(_ids(document))
+    unread = [(number, dict(_ids(document))) async for number, document in _unread(tx, before=revision)]
+    for number, said_ids in [*unread, (revision, ids)]:
         new = [
             {
                 "id": one,
                 "name": said.name,
                 "service_offering_id": said.service_offering_id,
-                "last_revision": revision,
+                "last_revision": number,
             }
-            for one, said in ids.items()
+            for one, said in said_ids.items()
             if one not in known
         ]
-        old = sorted(known & ids.keys())
+        old = sorted(known & said_ids.keys())
         for start in range(0, len(old), _AT_ONCE):
             some = old[start : start + _AT_ONCE]
-            await tx.execute(update(table).where(table.c.id.in_(some)).values(last_revision=revision))
+            await tx.execute(update(table).where(table.c.id.in_(some)).values(last_revision=number))
         if new:
             await tx.execute(table.insert(), new)
-        known |= ids.keys()
+        known |= said_ids.keys()
 
 
-async def _unread(tx: Transaction) -> AsyncIterator[tuple[int, JsonObject]]:
+async def _unread(tx: Transaction, *, before: int | None = None) -> AsyncIterator[tuple[int, JsonObject]]:
     """Yield the revisions that are newer than any whose ids are remembered, one at a time: they may be large."""
     last = (await tx.execute(select(func.max(table.c.last_revision)))).scalar_one() or 0
     newer = select(catalog_revisions.c.revision).where(catalog_revisions.c.revision > last)
+    if before is not None:
+        newer = newer.where(catalog_revisions.c.revision < before)
     for number in (await tx.execute(newer.order_by(catalog_revisions.c.revision))).scalars().all():
         document = select(catalog_revisions.c.document).where(catalog_revisions.c.revision == number)
         yield number, (await tx.execute(document)).scalar_one()

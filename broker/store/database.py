@@ -52,6 +52,8 @@ class Transaction:
         self.now = now
         self.wakes = False
         self.ended: list[UUID] = []
+        self.catalog_published = False
+        """Whether replicas are to look for a newer catalog as soon as this is committed."""
         self.opens_all = True
         """Whether a value that cannot be opened is a fault. Deletions turn this off: they go by the record."""
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -221,6 +221,28 @@ catalog_revisions = Table(
     Column("author", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("published_at", UtcTime, nullable=False),
+    # What it was merged from; unknown of what a release published that knew of no sources.
+    Column("sources", OURS),
+    Column("offerings", Integer),
+    Column("plans", Integer),
+)
+
+catalog_files = Table(
+    "catalog_files",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("files", SENT, nullable=False),
+    Column("added_at", UtcTime, nullable=False),
+)
+
+catalog_file_sets = Table(
+    "catalog_file_sets",
+    metadata,
+    # The highest one is what was proposed last.
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("accepted", Boolean, nullable=False),
+    Column("proposed_at", UtcTime, nullable=False),
 )
 
 catalog_ids = Table(

@@ -1,4 +1,4 @@
-"""Wake-ups: for runners that wait for work, and for requests that await an operation's end."""
+"""Wake-ups: for runners that wait for work, for requests that await an operation's end, and for a newer catalog."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ CHANNEL = "azure_service_broker"
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', :payload)")
 _ENDED = PlainQuery("SELECT finished_at IS NOT NULL FROM operations WHERE id = %s")
 _WORK = "work"
+_CATALOG = "catalog"
 _RECONNECT_AFTER_S = 0.5
 _RECONNECT_AFTER_AT_MOST_S = 10.0
 
@@ -42,9 +43,12 @@ class Wakeups:
     def __init__(self, *, conninfo: str | None = None) -> None:
         self.count = 0
         """Rises with every wake-up; read it before looking at the queue, so that none is missed."""
+        self.catalogs = 0
+        """Likewise rises with every publication that is announced."""
         self._conninfo = conninfo
         self._database: Database | None = None
         self._waiting: set[asyncio.Event] = set()
+        self._waiting_for_catalogs: set[asyncio.Event] = set()
         self._awaited: dict[UUID, set[asyncio.Event]] = {}
         self._listener: asyncio.Task[None] | None = None
         self.listening = asyncio.Event()
@@ -75,22 +79,23 @@ class Wakeups:
 
     async def work(self, timeout: timedelta, *, after: int) -> None:  # noqa: ASYNC109 - being late is no error
         """Return when `count` is past *after*, or when *timeout* is over."""
-        if self.count != after:
-            return
-        event = asyncio.Event()
-        self._waiting.add(event)
-        try:
-            async with asyncio.timeout(max(0.0, timeout.total_seconds())):
-                await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._waiting.discard(event)
+        if self.count == after:
+            await _told(self._waiting, timeout)
+
+    async def catalog(self, timeout: timedelta, *, after: int) -> None:  # noqa: ASYNC109 - being late is no error
+        """Return when `catalogs` is past *after*, or when *timeout* is over."""
+        if self.catalogs == after:
+            await _told(self._waiting_for_catalogs, timeout)
 
     def wake(self) -> None:
         """Wake the runners of this process."""
         self.count += 1
         for event in self._waiting:
+            event.set()
+
+    def _catalog_published(self) -> None:
+        self.catalogs += 1
+        for event in self._waiting_for_catalogs:
             event.set()
 
     @contextmanager
@@ -116,6 +121,8 @@ class Wakeups:
             return
         if transaction.wakes:
             await transaction.connection.execute(_NOTIFY, {"payload": _WORK})
+        if transaction.catalog_published:
+            await transaction.connection.execute(_NOTIFY, {"payload": _CATALOG})
         for operation_id in transaction.ended:
             await transaction.connection.execute(_NOTIFY, {"payload": str(operation_id)})
 
@@ -125,6 +132,8 @@ class Wakeups:
             self._tell(operation_id)
         if transaction.wakes:
             self.wake()
+        if transaction.catalog_published:
+            self._catalog_published()
 
     async def watch(self) -> None:
         """
@@ -170,6 +179,9 @@ class Wakeups:
         if payload == _WORK:
             self.wake()
             return
+        if payload == _CATALOG:
+            self._catalog_published()
+            return
         with contextlib.suppress(ValueError):  # somebody else's use of the channel
             self._tell(UUID(payload))
 
@@ -181,6 +193,21 @@ class Wakeups:
         except StoreUnavailable:
             return False
         return row is not None and bool(row[0])
+
+
+async def _told(
+    waiting: set[asyncio.Event],
+    timeout: timedelta,  # noqa: ASYNC109 - being late is no error
+) -> None:
+    event = asyncio.Event()
+    waiting.add(event)
+    try:
+        async with asyncio.timeout(max(0.0, timeout.total_seconds())):
+            await event.wait()
+    except TimeoutError:
+        pass
+    finally:
+        waiting.discard(event)
 
 
 class Awaited:

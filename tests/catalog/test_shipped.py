@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from broker.catalog.reader import check, read_catalog
-from broker.catalog.revisions import digest_of, from_document, to_document
+from broker.catalog.revisions import digest_of, from_text, to_text
 from broker.domain.catalog import Catalog
 from broker.errors import InvalidParameters
 from broker.shipped import shipped
@@ -118,19 +118,21 @@ def test_no_recipe_and_no_internal_parameter_is_in_a_schema():
 
 
 def test_a_catalog_comes_back_from_its_document_as_it_was():
-    document = json.loads(json.dumps(to_document(CATALOG)))
+    text = to_text(CATALOG)
 
-    again = from_document(document, revision=7, digest="d")
+    again = from_text(text, revision=7, digest="d")
+    of_an_older_release = from_text(json.dumps(json.loads(text)), revision=7, digest="d")
 
-    assert again.offerings == CATALOG.offerings
+    assert again.offerings == of_an_older_release.offerings == CATALOG.offerings
     assert (again.revision, again.digest) == (7, "d")
-    assert digest_of(document) == digest_of(to_document(CATALOG))
-    assert digest_of(to_document(Catalog(CATALOG.offerings[:1]))) != digest_of(document)
+    assert digest_of(text) == digest_of(to_text(CATALOG))
+    assert digest_of(to_text(Catalog(CATALOG.offerings[:1]))) != digest_of(text)
+    assert from_text(to_text(Catalog(())), revision=1, digest="").offerings == ()
 
 
 def test_what_a_newer_release_wrote_into_a_document_is_left_out():
-    document = json.loads(json.dumps(to_document(CATALOG)))
+    document = json.loads(to_text(CATALOG))
     document["offerings"][0]["from_the_future"] = True
     document["offerings"][0]["plans"][0]["from_the_future"] = {"a": 1}
 
-    assert from_document(document, revision=1, digest="").offerings == CATALOG.offerings
+    assert from_text(json.dumps(document), revision=1, digest="").offerings == CATALOG.offerings

@@ -16,13 +16,14 @@ from typing import Any
 import httpx
 import psycopg
 
-from broker.catalog.publishing import publish
+from broker.catalog.file_sets import Files
 from broker.catalog.reader import read_catalog
 from broker.domain.catalog import Catalog, ServiceOffering
 from broker.shipped import shipped
 from broker.store import instances
 from broker.store.database import Database
 from broker.store.sealing import KeyRing
+from tests.catalog.published import publish
 from tests.end_to_end.a_broker_process import At, Dying
 from tests.end_to_end.brokers import Broker, start
 from tests.end_to_end.orders import Ordered
@@ -100,10 +101,12 @@ class World:
         async def run() -> None:
             database = await self._database()
             try:
+                as_shipped = Files(shipped("catalog")).read()
                 files = read_catalog(shipped("catalog"))
-                await publish(database, files, author="a test", reason="As shipped.")
-                hurried = Catalog(tuple(changed(offering) for offering in files.offerings))
-                await publish(database, hurried, author="a test", reason="In a hurry.")
+                await publish(database, files, of=as_shipped)
+                await publish(
+                    database, Catalog(tuple(changed(offering) for offering in files.offerings)), of=as_shipped
+                )
             finally:
                 await database.close()
 

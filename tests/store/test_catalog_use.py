@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import delete
 
-from broker.catalog.revisions import digest_of, to_document
 from broker.domain.catalog import Catalog
 from broker.domain.catalog_use import PublishedId, Violation
 from broker.domain.instances import Configuration, InstanceState
-from broker.store import catalog_ids, catalog_use, catalogs, instances, tables
+from broker.store import catalog_ids, catalog_use, instances, tables
 from broker.store.sealing import KeyRing
 from tests.catalog.offered import a_plan, an_offering
+from tests.catalog.published import publish
 from tests.store.nouns import an_instance
 
 pytestmark = pytest.mark.anyio
@@ -52,9 +52,7 @@ async def use_of(database, proposed, published=WIDE):
 
 async def published(database, *catalogs_):
     for catalog in catalogs_:
-        document = to_document(catalog)
-        async with database.transaction() as tx:
-            await catalogs.publish(tx, document, digest_of(document), "a test", "try")
+        await publish(database, catalog)
 
 
 async def test_instances_are_counted_by_plan_and_by_offering_whatever_their_state(database):

@@ -205,15 +205,20 @@ async def test_one_that_is_put_off_while_what_it_waits_for_ends_is_made_due_all_
         assert due_at <= tx.now
 
 
+def a_revision(digest: str) -> catalogs.NewRevision:
+    text = f'{{"digest": "{digest}\\u0000",\n"offerings": [], "of": "ünïcode"}}'
+    return catalogs.NewRevision(text, digest, sources={}, ids={}, offerings=0, plans=0)
+
+
 async def test_the_newest_catalog_is_served_and_a_digest_is_remembered(database: Database):
     async with database.transaction() as tx:
         assert await catalogs.newest(tx) is None
-        assert await catalogs.publish(tx, {"services": []}, "d1", "start", "first") == 1
-        assert await catalogs.publish(tx, {"services": [1]}, "d2", "start", "second") == 2
+        assert await catalogs.publish(tx, a_revision("d1"), "start", "first", after=0) == 1
+        assert await catalogs.publish(tx, a_revision("d2"), "start", "second", after=1) == 2
 
     async with database.transaction(read_only=True) as tx:
         newest = await catalogs.newest(tx)
-        assert (newest.revision, newest.document, newest.digest) == (2, {"services": [1]}, "d2")
+        assert (newest.revision, newest.text, newest.digest) == (2, a_revision("d2").text, "d2")
         assert await catalogs.newest_number(tx) == 2
         assert await catalogs.was_published(tx, "d1")
         assert not await catalogs.was_published(tx, "d3")
