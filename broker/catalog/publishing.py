@@ -12,7 +12,7 @@ import structlog
 from broker.catalog.faults import Fault, refused
 from broker.catalog.file_sets import content_digest
 from broker.catalog.guard import refusals
-from broker.catalog.guard.changes import published_ids
+from broker.catalog.guard.identities import published_ids
 from broker.catalog.reader import read_sources
 from broker.catalog.revisions import digest_of, to_text
 from broker.catalog.source import CatalogSource

@@ -1,7 +1,7 @@
 """Revisions of the catalog that nobody has proposed."""
 
 from broker.catalog.file_sets import FileSet
-from broker.catalog.guard.changes import published_ids
+from broker.catalog.guard.identities import published_ids
 from broker.catalog.revisions import digest_of, to_text
 from broker.domain.catalog import Catalog
 from broker.domain.catalog_sources import Composition, to_document

@@ -205,7 +205,7 @@ async def test_what_was_refused_is_published_once_it_is_mended_even_if_it_takes_
 
     again = await Process.started(database, folder, chosen=("none",))
 
-    assert "1 living instance makes use of it; withdraw it instead" in fault.message
+    assert "1 living instance of it is left; withdraw it instead" in fault.message
     assert (again.revision, again.catalog.current().offerings) == (2, ())
     assert "nothing can be ordered" in await again.files.note()
 
@@ -232,7 +232,7 @@ async def test_an_order_between_the_guards_look_and_the_publication_is_seen(data
     )
     await emptied.start()
 
-    assert "1 living instance makes use of it" in emptied.refused[0].message
+    assert "1 living instance of it is left" in emptied.refused[0].message
     assert process.revision == 1
 
 
