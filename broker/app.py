@@ -214,7 +214,9 @@ async def running(
             stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
             watch = UnhandledWatch(database, handlers, counted=metrics.unhandled_counted)
             stopping = asyncio.Event()
-            async with _working(database, catalog, files, tenants, runner, stocktaker, watch, metrics) as tasks:
+            async with _working(
+                database, catalog, files, tenants, runner, stocktaker, watch, metrics
+            ) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
                     ready={"database": database_answers(database), "process": _is_to_stay(stopping)},
