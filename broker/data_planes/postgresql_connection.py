@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import AsyncIterator
 
 import psycopg
 
+from broker.data_planes.addresses import addresses_of
 from broker.data_planes.base import (
     DataPlaneFailure,
     NotTrusted,
     Refused,
     Server,
-    ServerGone,
     StatementFailed,
     Unreachable,
 )
@@ -93,7 +91,7 @@ async def connected(server: Server, database: str) -> AsyncIterator[Connection]:
 
 
 async def _connect(server: Server, database: str) -> Connection:
-    addresses = await _addresses(server)
+    addresses = await addresses_of(server)
     try:
         return await psycopg.AsyncConnection.connect(
             host=",".join([server.host] * len(addresses)),
@@ -132,25 +130,6 @@ async def _exists(server: Server, database: str) -> bool:
     async with connected(server, MAINTENANCE_DATABASE) as connection:
         found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", [database])
         return await found.fetchone() is not None
-
-
-async def _addresses(server: Server) -> list[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(server.connect_timeout.total_seconds()):
-            found = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise Unreachable(
-            f"The name of the database server {server.host} was not resolved in time.", not_reached=True
-        ) from error
-    except socket.gaierror as error:
-        unknown = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-        if error.errno in unknown:
-            raise ServerGone(f"DNS knows no database server {server.host}.") from error
-        raise Unreachable(
-            f"The name of the database server {server.host} could not be resolved.", not_reached=True
-        ) from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _system_certificates() -> str:

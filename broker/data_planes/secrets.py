@@ -14,6 +14,7 @@ _LENGTH = 32
 # 160 bits: two keys do not meet in one name.
 _HASH_BYTES = 20
 _LONGEST_PREFIX = 20
+_SHORTEST_KEY = 20
 
 
 def generated_password() -> str:
@@ -29,19 +30,20 @@ def generated_password() -> str:
             return drawn
 
 
-def generated_username(prefix: str, key: str) -> str:
+def generated_username(prefix: str, key: str, *, longest: int = 53) -> str:
     """
     The login name that belongs to *key*: the same key gives the same name, every time.
 
-    At most 53 characters of lower-case letters, digits and underscore, so that no database cuts, folds
+    At most *longest* characters of lower-case letters, digits and underscore, so that no database cuts, folds
     or quotes it, and never a name that PostgreSQL or Azure keeps for itself.
 
     Args:
         prefix: One to twenty lower-case letters, digits or underscores, a letter first.
         key: What the login is for, a binding's surrogate key for instance.
+        longest: Up to 53; each character less is five bits less of 160.
 
     Raises:
-        ValueError: The prefix does not fit.
+        ValueError: The prefix does not fit, or leaves less than 100 bits.
     """
     allowed = set(string.ascii_lowercase + string.digits + "_")
     if not prefix or len(prefix) > _LONGEST_PREFIX or not prefix[0].isalpha() or set(prefix) - allowed:
@@ -49,4 +51,7 @@ def generated_username(prefix: str, key: str) -> str:
     if prefix.startswith(("pg_", "azure")):
         raise ValueError(f"{prefix!r} begins the names that the server keeps for itself.")
     digest = hashlib.blake2b(key.encode(), digest_size=_HASH_BYTES, person=b"osb-login").digest()
-    return f"{prefix}_{base64.b32encode(digest).decode().lower()}"
+    name = f"{prefix}_{base64.b32encode(digest).decode().lower()}"[:longest]
+    if len(name) - len(prefix) - 1 < _SHORTEST_KEY:
+        raise ValueError(f"{prefix!r} is too long for a login name of {longest} characters.")
+    return name

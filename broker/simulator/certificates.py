@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = timedelta(days=30)
@@ -51,16 +51,20 @@ class CertificateAuthority:
         """What a client must trust: the authority's certificate, PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str) -> IssuedCertificate:
+    def issue(self, *names: str, by_rsa: bool = False) -> IssuedCertificate:
         """
         A server certificate for *names*, each a DNS name or an IP address. A second call makes a new one.
+
+        *by_rsa* is for servers that know no other kind of key, such as MySQL's older ones.
 
         Raises:
             ValueError: No name was given.
         """
         if not names:
             raise ValueError("a certificate needs at least one name")
-        key = ec.generate_private_key(ec.SECP256R1())
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
+            rsa.generate_private_key(65537, 2048) if by_rsa else ec.generate_private_key(ec.SECP256R1())
+        )
         now = datetime.now(UTC)
         certificate = (
             x509.CertificateBuilder()

@@ -40,3 +40,12 @@ def test_two_keys_never_share_a_name(one, other):
 def test_a_prefix_that_the_server_keeps_or_would_fold_is_refused(prefix):
     with pytest.raises(ValueError, match=r"name"):
         generated_username(prefix, "key")
+
+
+def test_a_username_can_be_as_short_as_a_database_wants_it():
+    name = generated_username("app", "key", longest=32)
+
+    assert len(name) == 32
+    assert generated_username("app", "key").startswith(name)
+    with pytest.raises(ValueError, match="too long"):
+        generated_username("application", "key", longest=31)

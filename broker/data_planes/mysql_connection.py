@@ -1,0 +1,204 @@
+"""Connections of the broker to MySQL servers, and what their failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pymysql
+from pymysql.constants import CR, ER
+
+from broker.data_planes.addresses import addresses_of
+from broker.data_planes.base import (
+    DataPlaneFailure,
+    NotTrusted,
+    Refused,
+    Server,
+    StatementFailed,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+    from pymysql.cursors import Cursor
+
+Result = TypeVar("Result")
+
+_LONGEST_REASON = 200
+_NOT_ALLOWED_FROM_HERE = 9000  # Azure's own number for a client that no firewall rule admits
+# Another session was quicker, or the server is short of something: the same call will do.
+_PASSING = frozenset(
+    {
+        ER.LOCK_WAIT_TIMEOUT,
+        ER.LOCK_DEADLOCK,
+        ER.CON_COUNT_ERROR,
+        ER.OUT_OF_RESOURCES,
+        ER.TOO_MANY_USER_CONNECTIONS,
+        ER.OPTION_PREVENTS_STATEMENT,  # read-only, while a standby takes over
+        1836,  # ER_READ_ONLY_MODE, likewise
+        3024,  # ER_QUERY_TIMEOUT
+    }
+)
+_BROKEN = frozenset(
+    {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, ER.SERVER_SHUTDOWN, ER.NEW_ABORTING_CONNECTION, 1927, 4031}
+)
+
+# The driver blocks. Threads of our own: a server that does not answer is not to hold up those that resolve names.
+_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="mysql")
+
+
+class DatabaseMissing(StatementFailed):
+    """The server answers and has no such database."""
+
+    def __init__(self, server: Server, database: str) -> None:
+        super().__init__(
+            f"The database server {server.host} has no database {database!r}.", sqlstate=str(ER.BAD_DB_ERROR)
+        )
+
+
+async def administering(server: Server, work: Callable[[Cursor], Result]) -> Result:
+    """
+    Do *work* with the administrator's cursor, in a thread; each statement is a transaction of its own.
+
+    The connection has TLS, with the server's certificate and name checked, or does not come about: nothing, the
+    password least of all, goes to a server that offers none. When the awaiting task is cancelled what *work* has
+    begun goes on for a statement's time-out at most.
+
+    Raises:
+        DataPlaneFailure: The connection did not come about or broke, or a statement was refused.
+    """
+    addresses = await addresses_of(server)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, _worked, server, addresses, work)
+
+
+def _worked(server: Server, addresses: list[str], work: Callable[[Cursor], Result]) -> Result:
+    with contextlib.closing(_connected(server, addresses)) as connection, _told(server):
+        return work(connection.cursor())
+
+
+def _connected(server: Server, addresses: list[str]) -> Connection[Cursor]:
+    trust = ssl.create_default_context(cafile=str(server.ca_file) if server.ca_file else None)
+    trust.minimum_version = ssl.TLSVersion.TLSv1_2
+    connection = pymysql.Connection(
+        host=server.host,  # what the certificate has to be for
+        port=server.port,
+        user=server.administrator,
+        password=server.password,
+        ssl=trust,
+        charset="utf8mb4",
+        autocommit=True,
+        local_infile=False,
+        connect_timeout=max(1, round(server.connect_timeout.total_seconds())),
+        read_timeout=server.statement_timeout.total_seconds(),
+        write_timeout=server.statement_timeout.total_seconds(),
+        # What names and texts look like in statements is not left to the server's settings.
+        sql_mode="STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
+        init_command="SET SESSION lock_wait_timeout = 5, innodb_lock_wait_timeout = 5",
+        program_name="azure-service-broker",
+        defer_connect=True,
+    )
+    reached = _reached(server, addresses)
+    try:
+        connection.connect(reached)
+    except pymysql.err.OperationalError as error:
+        reached.close()
+        raise _connection_failure(server, error) from error
+    except (pymysql.Error, OSError) as error:
+        reached.close()
+        raise Unreachable(
+            f"The database server {server.host} broke off the sign-in: {_reason(error)}.", not_reached=True
+        ) from error
+    return connection
+
+
+def _reached(server: Server, addresses: list[str]) -> socket.socket:
+    fault: OSError | None = None
+    for address in addresses:
+        try:
+            reached = socket.create_connection(
+                (address, server.port), timeout=server.connect_timeout.total_seconds()
+            )
+        except OSError as error:
+            fault = error
+        else:
+            reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return reached
+    raise Unreachable(
+        f"The database server {server.host} cannot be reached on port {server.port}: {_reason(fault)}. "
+        "A firewall rule must let the broker in.",
+        not_reached=True,
+    ) from fault
+
+
+@contextlib.contextmanager
+def _told(server: Server) -> Iterator[None]:
+    try:
+        yield
+    except (pymysql.Error, OSError) as error:
+        raise _statement_failure(server, error) from error
+
+
+def _connection_failure(server: Server, error: pymysql.err.OperationalError) -> DataPlaneFailure:
+    number, cause = _number(error), _cause(error)
+    if number == ER.ACCESS_DENIED_ERROR:
+        return Refused(
+            f"The database server {server.host} does not accept the password of {server.administrator!r}; "
+            "it was changed by someone else. Set it to the broker's, or reset it through the broker."
+        )
+    if isinstance(cause, ssl.SSLError):
+        return NotTrusted(
+            f"The certificate of the database server {server.host} is not trusted: {_reason(cause)}. "
+            "Check the broker's certificate file and the host name."
+        )
+    if number == CR.CR_SSL_CONNECTION_ERROR:
+        return NotTrusted(
+            f"The database server {server.host} offers no TLS; the broker signs in to none without it. "
+            "Set its parameter require_secure_transport to ON."
+        )
+    if number in {ER.HOST_NOT_PRIVILEGED, _NOT_ALLOWED_FROM_HERE}:
+        return Unreachable(
+            f"The database server {server.host} refuses the broker's address: {_reason(error)}. "
+            "A firewall rule must let the broker in.",
+            not_reached=True,
+        )
+    return Unreachable(
+        f"The database server {server.host} cannot be reached on port {server.port}: {_reason(error)}.",
+        not_reached=True,
+    )
+
+
+def _statement_failure(server: Server, error: BaseException) -> DataPlaneFailure:
+    number = _number(error)
+    if number == 0 or number in _BROKEN:
+        return Unreachable(
+            f"The connection to the database server {server.host} broke: {_reason(error)}.", not_reached=False
+        )
+    return StatementFailed(
+        f"The database server {server.host} answered: {_reason(error)} (error {number}).",
+        sqlstate=str(number),
+        retryable=number in _PASSING,
+    )
+
+
+def _number(error: BaseException) -> int:
+    found: Any = error.args[0] if error.args else 0
+    return found if isinstance(error, pymysql.Error) and isinstance(found, int) else 0
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """What the driver wraps: the fault of the socket or of TLS."""
+    return getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException | None) -> str:
+    text = (
+        str(error.args[1]) if isinstance(error, pymysql.Error) and len(error.args) > 1 else str(error or "")
+    )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].rstrip(".")
