@@ -158,7 +158,7 @@ def _connection_failure(server: Server, error: pymysql.err.OperationalError) -> 
         )
     if number == CR.CR_SSL_CONNECTION_ERROR:
         return NotTrusted(
-            f"The database server {server.host} offers no TLS; the broker signs in to none without it. "
+            f"The database server {server.host} offers no TLS, without which the broker does not sign in. "
             "Set its parameter require_secure_transport to ON."
         )
     if number in {ER.HOST_NOT_PRIVILEGED, _NOT_ALLOWED_FROM_HERE}:
