@@ -194,7 +194,7 @@ class Runner:
             # Looking once a lease at least, no end of a lease is slept over.
             rest = min(wakeups.fallback, self._options.lease)
             if claimed.next_due_in is not None:
-                rest = min(rest, max(claimed.next_due_in, timedelta(0)))
+                rest = min(rest, max(claimed.next_due_in, self._together))
             self._wakes_at = time.monotonic() + rest.total_seconds()
             await wakeups.work(rest, after=seen)
 
@@ -404,9 +404,14 @@ class Runner:
         """Return how long a look has to wait for its turn among all that are looked at."""
         return budgets.pace(self._meter.active(subscription), self._meter.share)
 
+    @property
+    def _together(self) -> timedelta:
+        """Of thousands that wait one is due at any moment: a transaction for each would be a waste."""
+        return budgets.gathering(self._meter.crowd, self._meter.share)
+
     def _mind(self, delay: timedelta) -> None:
         """Wake the dispatcher early when something was put off to before it would look again."""
-        if time.monotonic() + delay.total_seconds() < self._wakes_at:
+        if time.monotonic() + max(delay, self._together).total_seconds() < self._wakes_at:
             self._database.wakeups.wake()
 
     def _told(self, claim: Claim, changes: Changes) -> None:

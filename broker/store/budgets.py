@@ -19,6 +19,7 @@ BURST = {"read": 250.0, "write": 200.0, "delete": 200.0}
 REFILL_PER_SECOND = {"read": 25.0, "write": 10.0, "delete": 10.0}
 KEPT_FROM_POLLS = 0.3
 """The part of the read budget that mere polls may not touch, or a flood of them would starve creations."""
+GATHERED_AT_MOST = timedelta(milliseconds=250)
 
 _WHOSE = (table.c.subscription, table.c.principal, table.c.region)
 
@@ -36,9 +37,10 @@ class _Bucket:
 class Budgets:
     """The budgets of some accounts, locked until the transaction ends; `store` writes what was debited."""
 
-    def __init__(self, tx: Transaction, share: float) -> None:
+    def __init__(self, tx: Transaction, meter: CallMeter) -> None:
         self._tx = tx
-        self._share = share
+        self._meter = meter
+        self._share = meter.share
         self._buckets: dict[tuple[Account, str], _Bucket] = {}
         self._changed: set[tuple[Account, str]] = set()
 
@@ -50,7 +52,7 @@ class Budgets:
         What the meter has counted and heard since is put in: calls beyond what was debited, and what Azure says
         is left, where that is less.
         """
-        budgets = cls(tx, meter.share)
+        budgets = cls(tx, meter)
         if not subscriptions:
             return budgets
         await _recall_regions(tx, [one for one in subscriptions if not meter.knows(one)], meter)
@@ -79,7 +81,8 @@ class Budgets:
         """
         Take *cost* out and return zero, or take nothing and return when to come again.
 
-        Those that are sent away one after another are told ever later times: they are not to come back together.
+        Those that are sent away one after another are told ever later times: they are not to come back together. Mere
+        looks get turns that are kept from one transaction to the next, or thousands would ask again every few seconds.
         """
         if account is None or cost.nothing:
             return timedelta(0)
@@ -98,6 +101,10 @@ class Budgets:
             # What costs more than a full budget is done when it is full.
             missing = min(calls, bucket.size - kept) + kept - bucket.tokens + bucket.promised
             wait = max(wait, missing / refill)
+        if wait > 0 and only_reads:
+            every = cost.reads / ((1 - KEPT_FROM_POLLS) * REFILL_PER_SECOND["read"] * self._share)
+            earliest = self._tx.now + timedelta(seconds=wait)
+            return self._meter.turn(account, earliest, timedelta(seconds=every)) - self._tx.now
         for kind, calls in wanted.items():
             if calls and (account, kind) in self._buckets:
                 if wait > 0:
@@ -152,6 +159,11 @@ async def left(tx: Transaction, share: float = 1.0) -> dict[tuple[str, str], flo
 def pace(active: int, share: float) -> timedelta:
     """Return how long to wait at least between two looks when *active* operations are looked at in turn."""
     return timedelta(seconds=active / ((1 - KEPT_FROM_POLLS) * REFILL_PER_SECOND["read"] * share))
+
+
+def gathering(active: int, share: float) -> timedelta:
+    """Return for how long looks may be gathered before they are taken up together: no time that anybody notices."""
+    return min(GATHERED_AT_MOST, pace(active, share) / 20)
 
 
 async def _recall_regions(tx: Transaction, subscriptions: Collection[str], meter: CallMeter) -> None:

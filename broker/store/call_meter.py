@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 CROWD_COUNTED_EVERY = timedelta(seconds=5)
 """How old the number of operations in progress may be: it only spreads polls."""
+
+
+LONGEST_QUEUE = timedelta(minutes=10)
+"""How far ahead turns are given away; after that the queue begins anew beside the first one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -64,6 +68,7 @@ class CallMeter:
         self._owed: dict[tuple[Account, str], float] = {}
         self._remaining: dict[tuple[Account, str], int] = {}
         self._most: dict[tuple[Account, str], int] = {}
+        self._turns: dict[Account, datetime] = {}
         self._active: Mapping[str, int] = {}
         self._counted_at: float | None = None
 
@@ -109,6 +114,18 @@ class CallMeter:
         """Return the most that Azure ever said to be left: its bucket is no larger by much. None: it never said."""
         return self._most.get((account, kind))
 
+    def turn(self, account: Account, earliest: datetime, every: timedelta) -> datetime:
+        """
+        Return when a look that cannot be paid for now gets its turn: *every* after the one before, or *earliest*.
+
+        This process's looks alone: with others they come too densely, and some are sent away once more.
+        """
+        turn = self._turns.get(account, earliest)
+        if not earliest <= turn <= earliest + LONGEST_QUEUE:
+            turn = earliest
+        self._turns[account] = turn + every
+        return turn
+
     @property
     def wants_a_count(self) -> bool:
         """Whether the operations in progress should be counted again."""
@@ -118,6 +135,11 @@ class CallMeter:
     def counted(self, active: Mapping[str, int]) -> None:
         """Take over how many operations are in progress by subscription."""
         self._active, self._counted_at = dict(active), time.monotonic()
+
+    @property
+    def crowd(self) -> int:
+        """How many operations were in progress in the subscription that has most."""
+        return max(self._active.values(), default=0)
 
     def active(self, subscription: str | None) -> int:
         """Return how many operations were in progress in that subscription when they were counted last."""

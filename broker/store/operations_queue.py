@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, func, literal, select, tuple_, update
 
 from broker.domain import descriptions
 from broker.domain.bindings import ServiceBinding
@@ -32,6 +32,9 @@ FIRST_COST = CallCost(reads=2, writes=1)
 RUNNING = table.c.status == OperationStatus.IN_PROGRESS.value
 _DELETIONS = frozenset({OperationKind.DEPROVISION, OperationKind.UNBIND})
 _ONLY_LOOKS = case((table.c.cost_writes + table.c.cost_deletes > 0, 0), else_=1)
+_PUT_OFF = (
+    update(table).where(table.c.number == bindparam("whose")).values(due_at=bindparam("then"), owner=None)
+)
 _DOUBLED_AT_MOST = 4
 _TRY_TO_OPEN_AGAIN = timedelta(minutes=1)
 
@@ -417,7 +420,7 @@ async def _paid(tx: Transaction, rows: Sequence[Row[Any]], meter: CallMeter) -> 
     costs = {row.number: CallCost(row.cost_reads, row.cost_writes, row.cost_deletes) for row in rows}
     spenders = _spenders((row.subscription, costs[row.number]) for row in rows)
     budgets = await Budgets.locked(tx, spenders, meter)
-    paid = {}
+    paid, put_off = {}, []
     for row in rows:
         left = row.deadline_at - tx.now
         if left <= timedelta(0) and row.stage != Stage.UNDOING.value:
@@ -427,12 +430,12 @@ async def _paid(tx: Transaction, rows: Sequence[Row[Any]], meter: CallMeter) -> 
         wait = budgets.debit(_account(row.subscription, meter), costs[row.number])
         if wait > timedelta(0):
             # However little Azure lets through, the deadline is noticed when it comes.
-            put_off = min(wait, left) if left > timedelta(0) else wait
-            await tx.execute(
-                update(table).where(table.c.number == row.number).values(due_at=tx.now + put_off, owner=None)
-            )
+            for_now = min(wait, left) if left > timedelta(0) else wait
+            put_off.append({"whose": row.number, "then": tx.now + for_now})
         else:
             paid[row.number] = costs[row.number]
+    if put_off:
+        await tx.execute(_PUT_OFF, put_off)
     await budgets.store()
     return paid
 

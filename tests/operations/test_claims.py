@@ -1,15 +1,18 @@
 import asyncio
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from broker.domain.operations import OperationKind, OperationStatus
 from broker.operations import stages
 from broker.operations.leases import Lease
+from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.base import FIRST_VERSION, LeaseLost, Next, Outcome
 from broker.store import instances, operations, operations_queue
+from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import ClaimLost, Duplicate
 from broker.store.sealing import KeyRing
@@ -282,6 +285,38 @@ async def test_what_waits_is_a_row_and_starts_on_time(database: Database, at_wor
     await until(polled)
     world.unsay("hold-create")
     await ended(database, accepted, within=5)
+
+
+async def test_where_thousands_wait_looks_are_taken_up_together(database: Database, world: World):
+    world.tell("hold-create")
+    for _ in range(20):
+        ordered = an_instance()
+        await accept(database, an_operation(ordered), instance=ordered)
+    meter, claims = CallMeter(), []
+    meter.counted({"a subscription": 10_000})
+    runner = Runner(database, {"imagined": Imagined(world)}, RunnerOptions(name="runner-1"), meter=meter)
+
+    def executing(_connection, _cursor, statement, *_more):
+        if statement.startswith("UPDATE operations SET") and "claims + " in statement:
+            claims.append(statement)
+
+    async def looked(times):
+        goal = world.count("create") + times
+        async with asyncio.timeout(20):
+            while world.count("create") < goal:
+                await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(runner.run())
+        await looked(60)
+        event.listen(database._writing.sync_engine, "before_cursor_execute", executing)
+        began = time.monotonic()
+        await looked(100)
+        took = time.monotonic() - began
+        runner.stop()
+
+    # Each wants to look again after 20 ms, and four times a second is often enough.
+    assert 1 <= len(claims) <= 6 * took + 3
 
 
 async def test_a_value_that_does_not_open_holds_up_its_own_operation_alone(

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -139,6 +139,35 @@ async def test_calls_are_paid_as_they_were_made_and_what_was_paid_too_much_comes
 
     assert wait == AT_ONCE
     assert none_left > timedelta(seconds=4)
+
+
+async def test_looks_that_are_sent_away_come_back_one_after_another_whenever_they_were(database: Database):
+    meter = CallMeter()
+    await _debit(database, CallCost(reads=175), meter=meter)
+
+    first = await _debit(database, *[CallCost(reads=35)] * 3, meter=meter)
+    later = await _debit(database, *[CallCost(reads=35)] * 2, meter=meter)
+
+    # Polls may have 17.5 reads a second.
+    assert [round(wait.total_seconds()) for wait in (*first, *later)] == [1, 3, 5, 7, 9]
+
+
+def test_turns_are_not_given_away_for_ever_nor_after_a_clock_that_was_set_back():
+    meter, now, every = CallMeter(), datetime(2030, 1, 1, tzinfo=UTC), timedelta(minutes=4)
+
+    turns = [meter.turn(Account("s"), now, every) - now for _ in range(5)]
+    set_back = meter.turn(Account("s"), now - timedelta(days=1), every)
+    much_later = meter.turn(Account("s"), now + timedelta(days=1), every)
+
+    assert turns == [timedelta(minutes=minutes) for minutes in (0, 4, 8, 0, 4)]
+    assert set_back == now - timedelta(days=1)
+    assert much_later == now + timedelta(days=1)
+
+
+def test_few_are_looked_at_on_time_and_thousands_are_gathered():
+    assert budgets.gathering(0, 1.0) == AT_ONCE
+    assert budgets.gathering(10, 1.0) < timedelta(milliseconds=30)
+    assert budgets.gathering(10_000, 1.0) == timedelta(milliseconds=250)
 
 
 async def test_those_who_are_sent_away_together_come_back_one_after_another(database: Database):
