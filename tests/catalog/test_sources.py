@@ -138,7 +138,9 @@ def test_a_mounted_config_map_is_read_through_its_links(copy, tmp_path):
     mount.mkdir()
     copy.folder.rename(mount / "..2026_11_23")
     (mount / "..data").symlink_to("..2026_11_23")
-    (mount / "storage").symlink_to("..data/storage")
+    for family in (mount / "..data").iterdir():
+        if family.name != "postgresql":
+            (mount / family.name).symlink_to(f"..data/{family.name}")
     (mount / "postgresql").mkdir()
     for file in (mount / "..data" / "postgresql").iterdir():
         (mount / "postgresql" / file.name).symlink_to(f"../..data/postgresql/{file.name}")

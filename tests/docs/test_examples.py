@@ -216,7 +216,8 @@ def composed(recipe):
 def test_the_documented_keys_are_those_that_the_catalog_composes():
     from broker.catalog.reader import read_catalog
 
-    of_postgresql, _, of_storage = prose(CREDENTIALS).partition("## Storage\n")
+    of_postgresql, _, others = prose(CREDENTIALS).partition("## Storage\n")
+    of_storage, _, of_stores = others.partition("## App Configuration\n")
     shown, described = keys_told(of_postgresql)
     storage_shown, storage_described = keys_told(of_storage)
     plans = {
@@ -226,7 +227,9 @@ def test_the_documented_keys_are_those_that_the_catalog_composes():
     }
 
     for plan, ways in plans.items():
-        if "storage" not in plan:
+        if "app-configuration" in plan:
+            assert all(f"`{key}`" in of_stores for keys in ways.values() for key in keys), plan
+        elif "storage" not in plan:
             assert all(keys == shown <= described for keys in ways.values()), plan
     assert plans["azure-storage-blob/standard-lrs"]["key"] == storage_shown
     of_any_way = {
