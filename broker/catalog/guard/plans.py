@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 
 import jsonschema
 
 from broker.catalog import schemas
+from broker.catalog.files import Place
 from broker.catalog.format import OfferingFile, PlanFile, UserParameter
 from broker.catalog.guard.picks import Said
 from broker.catalog.offerings import user_parameters
 from broker.catalog.templates import Template
+from broker.domain.json_values import JsonObject
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -87,21 +90,36 @@ def _of_user(name: str, parameter: UserParameter, template: Template) -> Iterato
         yield ("user", name, "allowed"), "allows more than the template does"
 
 
+def _of_property(path: Place, schema: JsonObject) -> Iterator[Said]:
+    checked = {key: value for key, value in schema.items() if key not in {"title", "description"}}
+    found = _fault_of_schema(json.dumps(checked))
+    if found is not None:
+        key, message = found
+        yield (*path, key) if key else path, message
+
+
+@functools.lru_cache(maxsize=1024)
+def _fault_of_schema(text: str) -> tuple[str, str] | None:
+    """Say what is wrong with a parameter's schema; plans share most of them, and looking costs a millisecond."""
+    schema = json.loads(text)
+    try:
+        jsonschema.Draft4Validator.check_schema(schema)
+    except jsonschema.SchemaError as invalid:
+        return "", f"makes no JSON schema: {invalid.message}"
+    if "default" in schema and not jsonschema.Draft4Validator(schema).is_valid(schema["default"]):
+        return "default", f"the default {schema['default']!r} is not allowed"
+    return None
+
+
 def _of_schemas(
     read: OfferingFile, plan: PlanFile, user: Mapping[str, UserParameter], template: Template
 ) -> Iterator[Said]:
     create = schemas.create_schema(
         user, template.parameters, takes_alias=read.takes_alias, has_parent=read.parent is not None
     )
-    try:
-        jsonschema.Draft4Validator.check_schema(create)
-    except jsonschema.SchemaError as invalid:
-        yield ("user",), f"makes no JSON schema: {invalid.message}"
-        return
     if len(json.dumps(create)) > schemas.LARGEST:
         yield ("user",), "makes a schema of more than 64 kB"
     for name, schema in create["properties"].items():
-        if "default" in schema and not jsonschema.Draft4Validator(schema).is_valid(schema["default"]):
-            yield ("user", name, "default"), f"the default {schema['default']!r} is not allowed"
+        yield from _of_property(("user", name), schema)
     if plan.binding_rotatable and not (read.bindable if plan.bindable is None else plan.bindable):
         yield ("binding_rotatable",), "the plan is not bindable"
