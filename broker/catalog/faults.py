@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+AT_MOST_OF_A_FILE = 50
 
 Severity = Literal["refused", "warning"]
 
@@ -48,3 +51,17 @@ def shown(path: tuple[str | int, ...]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def bounded(faults: Iterable[Fault]) -> list[Fault]:
+    """Sort them, and of a file with very many tell only the first and how many more there are."""
+    kept: list[Fault] = []
+    for file, found in itertools.groupby(sorted(set(faults)), key=lambda fault: fault.file):
+        of_file = list(found)
+        kept += of_file[:AT_MOST_OF_A_FILE]
+        if rest := of_file[AT_MOST_OF_A_FILE:]:
+            severity: Severity = "refused" if refused(rest) else "warning"
+            kept.append(
+                Fault(file, of_file[-1].line, "", f"and {len(rest)} more faults in this file", severity)
+            )
+    return kept

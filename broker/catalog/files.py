@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,8 @@ import yaml
 from broker.catalog.faults import Fault, shown
 
 DEEPEST = 40
+AT_MOST_VALUES = 20_000
+"""In one file. Shipped offerings have a few hundred."""
 LARGEST_INTEGER = 2**53 - 1
 """What every reader of JSON takes for the same number (RFC 8259, section 6)."""
 
@@ -168,17 +170,26 @@ def _line(text: str, number: int) -> str:
 def _look_through(name: str, data: Any) -> None:
     """Refuse depth and characters that JSON's own reader lets pass."""
     waiting = [(data, 1)]
+    left = AT_MOST_VALUES
     while waiting:
         value, depth = waiting.pop()
         if depth > DEEPEST:
             raise Unreadable(Fault(name, 0, "", "is nested too deeply"))
+        texts: Iterable[str] = ()
         if isinstance(value, dict):
             waiting += [(item, depth + 1) for item in value.values()]
-            waiting += [(key, depth) for key in value]
+            texts = value
         elif isinstance(value, list):
             waiting += [(item, depth + 1) for item in value]
-        elif isinstance(value, str) and _UNPRINTABLE.search(value):
-            raise Unreadable(Fault(name, 0, "", f"holds a character that cannot be printed: {_cut(value)}"))
+        elif isinstance(value, str):
+            texts = (value,)
+        unprintable = next((text for text in texts if _UNPRINTABLE.search(text)), None)
+        if unprintable is not None:
+            message = f"holds a character that cannot be printed: {_cut(unprintable)}"
+            raise Unreadable(Fault(name, 0, "", message))
+        left -= 1
+        if left < len(waiting):
+            raise Unreadable(Fault(name, 0, "", f"holds more than {AT_MOST_VALUES} values"))
 
 
 def _read(name: str, text: str, lines: Lines | None) -> Any:
@@ -201,6 +212,7 @@ class _Builder:
         self._next = parser.get_event
         self._lines = lines
         self._path: list[str | int] = []
+        self._left = AT_MOST_VALUES
 
     def document(self) -> Any:
         self._next()  # The stream's start.
@@ -214,6 +226,10 @@ class _Builder:
         return data
 
     def _value(self, event: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            line = event.start_mark.line + 1
+            raise Unreadable(Fault(self._name, line, "", f"holds more than {AT_MOST_VALUES} values"))
         if self._lines is not None:
             self._lines[tuple(self._path)] = event.start_mark.line + 1
         if type(event) is yaml.ScalarEvent:
@@ -248,15 +264,16 @@ class _Builder:
         if type(event) is not yaml.ScalarEvent:
             self._refuse_marks(event)
             raise self._fault(event, "has a key that is no text; quote it")
-        if event.value == "<<" and event.implicit[0]:
-            raise self._fault(event, "merge keys are not allowed; a plan `extends` another one")
         key = self._scalar(event)
+        if key == "<<" and event.implicit[0]:
+            raise self._fault(event, "merge keys are not allowed; a plan `extends` another one")
         if not isinstance(key, str):
             raise self._fault(event, "has a key that is no text; quote it")
         return key
 
     def _scalar(self, event: Any) -> Any:
-        self._refuse_marks(event)
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_marks(event)
         value: str = event.value
         if not event.implicit[0]:
             if event.style == '"' and _UNPRINTABLE.search(value):

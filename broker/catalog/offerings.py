@@ -39,8 +39,9 @@ def user_parameters(read: OfferingFile, plan: PlanFile) -> dict[str, UserParamet
         if name in plan.fixed:
             continue
         narrowed = plan.user.get(name)
-        changes = narrowed.model_dump(exclude_unset=True) if narrowed else {}
-        found[name] = general.model_copy(update=changes)
+        found[name] = general
+        if narrowed:
+            found[name] = general.model_copy(update=narrowed.model_dump(exclude_unset=True))
     return found
 
 

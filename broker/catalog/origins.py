@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from broker.catalog.faults import shown
 from broker.catalog.files import Document, Place
@@ -10,12 +10,26 @@ from broker.catalog.format import OfferingFile
 from broker.domain.catalog import Origin
 
 
-def origins_of(read: Iterable[tuple[Document, OfferingFile]]) -> dict[str, Origin]:
-    """Return the place of each id; where one is there twice, which is a fault, the last one."""
-    found = {}
-    for document, offering in read:
-        found[offering.id] = Origin(document.file, document.line(("id",)), "")
-        for number, plan in enumerate(offering.plans):
-            path: Place = ("plans", number)
-            found[plan.id] = Origin(document.file, document.line((*path, "id")), shown(path))
-    return found
+class Origins(Mapping[str, Origin]):
+    """
+    The place of each id; where one is there twice, which is a fault, the last one.
+
+    A line is looked up when it is asked for: it takes another pass through the file, and only faults ask.
+    """
+
+    def __init__(self, read: Iterable[tuple[Document, OfferingFile]]) -> None:
+        self._places: dict[str, tuple[Document, Place]] = {}
+        for document, offering in read:
+            self._places[offering.id] = document, ()
+            for number, plan in enumerate(offering.plans):
+                self._places[plan.id] = document, ("plans", number)
+
+    def __getitem__(self, one: str) -> Origin:
+        document, path = self._places[one]
+        return Origin(document.file, document.line((*path, "id")), shown(path))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from broker.azure_models import TEAMS_FOLDER, ModelFileBroken, Models, shipped
 from broker.catalog import guard
-from broker.catalog.faults import CatalogRefused, Fault, refused
+from broker.catalog.faults import CatalogRefused, Fault, bounded, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
 from broker.catalog.form_faults import faults_of_validation
 from broker.catalog.format import OfferingFile
 from broker.catalog.offerings import service_offering
-from broker.catalog.origins import origins_of
+from broker.catalog.origins import Origins
 from broker.catalog.sources import Source
 from broker.catalog.templates import Template, template_of
 from broker.domain.catalog import Catalog, ServiceOffering
@@ -77,10 +77,10 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
         if offering.parent is None or offering.parent in ids:
             offerings.append(service_offering(offering, template, ids.get(offering.parent or "")))
     catalog = Catalog(
-        tuple(offerings), origins=origins_of((document, offering) for _, document, offering in read)
+        tuple(offerings), origins=Origins((document, offering) for _, document, offering in read)
     )
     faults += guard.faults_of_catalog([(document, offering) for _, document, offering in read])
-    return catalog, sorted(set(faults))
+    return catalog, bounded(faults)
 
 
 def _models(sources: Sequence[Source]) -> tuple[Models, list[Fault]]:

@@ -98,41 +98,44 @@ def _required(parameter: UserParameter, template: TemplateParameter | None) -> b
 def _property(parameter: UserParameter, template: TemplateParameter | None) -> JsonObject:
     declared: JsonObject = {} if template is None or parameter.type else template.declared
     kind = parameter.type or (template.type if template else "string")
-    found: dict[str, Any] = {"type": kind}
-    description = parameter.description or (
-        template.declared.get("metadata", {}).get("description") if template else None
-    )
-    _put(found, "title", parameter.title)
-    _put(found, "description", description)
-    default = parameter.default if parameter.default is not None else _literal(declared.get("defaultValue"))
-    if not (parameter.sensitive or (template and template.secure)):
-        _put(found, "default", default)
+    description = parameter.description
+    if description is None and template is not None:
+        description = template.declared.get("metadata", {}).get("description")
+    default = parameter.default
+    if parameter.sensitive or (template and template.secure):
+        default = None
+    elif default is None:
+        default = _literal(declared.get("defaultValue"))
     allowed = parameter.allowed or declared.get("allowedValues")
     items = dict(parameter.items or {})
     if kind == "array" and allowed:
         items["enum"] = list(allowed)
-    else:
-        _put(found, "enum", allowed and list(allowed))
-    _put(found, "minimum", _first(parameter.minimum, declared.get("minValue")))
-    _put(found, "maximum", _first(parameter.maximum, declared.get("maxValue")))
+        allowed = None
     shortest, longest = ("minItems", "maxItems") if kind == "array" else ("minLength", "maxLength")
-    _put(found, shortest, _first(parameter.min_length, declared.get("minLength")))
-    _put(found, longest, _first(parameter.max_items, parameter.max_length, declared.get("maxLength")))
-    _put(found, "pattern", parameter.pattern)
-    _put(found, "items", items or None)
-    _put(found, "uniqueItems", parameter.unique_items)
-    _put(found, "maxProperties", parameter.max_properties)
-    _put(found, "additionalProperties", parameter.additional)
-    return found
-
-
-def _put(schema: dict[str, Any], key: str, value: Any) -> None:
-    if value is not None:
-        schema[key] = value
+    found = {
+        "type": kind,
+        "title": parameter.title,
+        "description": description,
+        "default": default,
+        "enum": list(allowed) if allowed else None,
+        "minimum": _first(parameter.minimum, declared.get("minValue")),
+        "maximum": _first(parameter.maximum, declared.get("maxValue")),
+        shortest: _first(parameter.min_length, declared.get("minLength")),
+        longest: _first(parameter.max_items, parameter.max_length, declared.get("maxLength")),
+        "pattern": parameter.pattern,
+        "items": items or None,
+        "uniqueItems": parameter.unique_items,
+        "maxProperties": parameter.max_properties,
+        "additionalProperties": parameter.additional,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _literal(value: Any) -> Any:

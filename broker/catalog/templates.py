@@ -20,6 +20,18 @@ JSON_TYPES: Mapping[str, str] = {
     "secureobject": "object",
     "array": "array",
 }
+_TOP: Mapping[str, type] = {
+    "$schema": str, "contentVersion": str, "metadata": dict, "parameters": dict, "variables": dict,
+    "resources": list, "outputs": dict,
+}  # fmt: skip
+_DECLARED: Mapping[str, Mapping[str, type]] = {
+    "parameters": {
+        "type": str, "defaultValue": object, "allowedValues": list, "minLength": int, "maxLength": int,
+        "minValue": int, "maxValue": int, "metadata": dict,
+    },
+    "outputs": {"type": str, "value": object, "metadata": dict},
+}  # fmt: skip
+_SAID: Mapping[type, str] = {str: "text", dict: "an object", list: "a list", int: "a whole number"}
 _LIST_CALL = re.compile(r"\blist[A-Za-z]*\s*\(", re.IGNORECASE)
 _PARAMETER = re.compile(r"\bparameters\s*\(\s*'([^']+)'\s*\)", re.IGNORECASE)
 
@@ -60,10 +72,13 @@ def template_of(document: Document) -> tuple[Template | None, list[Fault]]:
     whole = document.data
     if not isinstance(whole, dict) or not isinstance(whole.get("resources"), list):
         return None, [document.fault((), "is no ARM template with a list of resources")]
-    faults = list(_outputs(document, whole.get("outputs") or {}))
+    faults = list(_form(document, whole))
+    if faults:
+        return None, faults
+    faults += _outputs(document, whole.get("outputs") or {})
     parameters = {}
     for name, declared in (whole.get("parameters") or {}).items():
-        kind = str(declared.get("type", "")).lower() if isinstance(declared, dict) else ""
+        kind = str(declared.get("type", "")).lower()
         if kind not in JSON_TYPES:
             faults.append(document.fault(("parameters", name), "has no type that ARM knows"))
             continue
@@ -92,8 +107,36 @@ def template_of(document: Document) -> tuple[Template | None, list[Fault]]:
     return Template(document.file, whole, parameters, tuple(resources)), faults
 
 
-def _outputs(document: Document, outputs: Any) -> Iterator[Fault]:
-    for name, output in outputs.items() if isinstance(outputs, dict) else ():
+def _form(document: Document, whole: JsonObject) -> Iterator[Fault]:
+    """Tell which parts are not of the kind that they are in every template."""
+    for key in sorted(set(whole) - set(_TOP)):
+        yield document.fault((key,), "this section is not implemented in this version")
+    for key, kind in _TOP.items():
+        if not isinstance(whole.get(key, kind()), kind):
+            yield document.fault((key,), f"must be {_SAID[kind]}")
+    for section, keys in _DECLARED.items():
+        declared = whole.get(section)
+        for name, said in declared.items() if isinstance(declared, dict) else ():
+            if not isinstance(said, dict):
+                yield document.fault((section, name), "must be an object")
+                continue
+            for key, value in said.items():
+                wanted = keys.get(key)
+                if wanted is None:
+                    yield document.fault((section, name, key), "is not known to this version")
+                elif not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+                    yield document.fault((section, name, key), f"must be {_SAID[wanted]}")
+            if not isinstance(_description(said), str | None):
+                yield document.fault((section, name, "metadata", "description"), "must be text")
+
+
+def _description(declared: JsonObject) -> object:
+    metadata = declared.get("metadata")
+    return metadata.get("description") if isinstance(metadata, dict) else None
+
+
+def _outputs(document: Document, outputs: JsonObject) -> Iterator[Fault]:
+    for name, output in outputs.items():
         path: Place = ("outputs", name)
         if str(output.get("type", "")).lower().startswith("secure"):
             yield document.fault(path, "a secret output cannot be read back; ask for it when binding")

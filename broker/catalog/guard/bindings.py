@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from broker.catalog.files import Place
 from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
@@ -21,7 +22,12 @@ def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
     if read.binding:
         yield ("binding_modes",), "is there instead of 'binding'"
     by = read.bind_parameters.get(modes.by)
-    if by is None or by.default not in modes.modes or set(by.allowed or ()) != set(modes.modes):
+    # Lists, since what a file allows may be of any kind.
+    if (
+        by is None
+        or by.default not in list(modes.modes)
+        or not _the_same(by.allowed or [], list(modes.modes))
+    ):
         yield ("binding_modes", "by"), "is a bind parameter that allows the modes, one of them as default"
     for mode, said in modes.modes.items():
         path: Place = ("binding_modes", "modes", mode)
@@ -38,6 +44,10 @@ def verbs_of(read: OfferingFile) -> Iterator[tuple[Place, Verb]]:
     for mode, said in (read.binding_modes.modes if read.binding_modes else {}).items():
         for number, verb in enumerate(said.binding):
             yield ("binding_modes", "modes", mode, "binding", number), verb
+
+
+def _the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(item in others for item in some) and all(item in some for item in others)
 
 
 def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iterator[Said]:

@@ -86,7 +86,7 @@ def _of_user(name: str, parameter: UserParameter, template: Template) -> Iterato
             yield ("user", name, "type"), "comes from the template"
         return
     allowed = declared.declared.get("allowedValues")
-    if allowed and parameter.allowed and not set(parameter.allowed) <= set(allowed):
+    if allowed and parameter.allowed and any(value not in allowed for value in parameter.allowed):
         yield ("user", name, "allowed"), "allows more than the template does"
 
 
