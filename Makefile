@@ -78,6 +78,10 @@ chaos: $(stamp) ## kill it in every way: storms with SEEDS=10, SEED=4, INSTANCES
 		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(DURATION),--duration $(DURATION))
 	@$(python) -m pytest -q --hypothesis-profile=long tests/operations/test_any_schedule.py
 
+.PHONY: rolling
+rolling: $(stamp) ## replace all processes by the next release, and by themselves, while requests flow (2 minutes)
+	@$(python) -m tests.rolling $(ROLLING)
+
 .PHONY: release
 release: $(stamp) ## wheel, source, bill of materials, notes and checksums, into dist/
 	@$(python) -m tools.release

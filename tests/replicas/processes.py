@@ -28,6 +28,7 @@ class Replica:
     log: Path
     health_url: str
     platform: Platform | None
+    url: str = ""
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -55,15 +56,15 @@ class Replicas:
         self.living: list[Replica] = []
         self._numbers = count()
 
-    def start(self, *command: str, **settings: str) -> Replica:
-        """Start `osb` with the world's settings and wait until it is ready."""
+    def start(self, *command: str, code: Path = TOP, **settings: str) -> Replica:
+        """Start `osb` of the tree at *code* with the world's settings and wait until it is ready."""
         number = next(self._numbers)
         ready, log = self.world.folder / f"ready-{number}.json", self.world.folder / f"osb-{number}.log"
         given = self.world.settings(port="0", health_port="0", **settings)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "broker", *command, "--ready-file", ready],
-                cwd=TOP,
+                cwd=code,
                 env={"PATH": os.environ["PATH"], **{f"BROKER_{k.upper()}": str(v) for k, v in given.items()}},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -78,6 +79,7 @@ class Replicas:
         where = json.loads(ready.read_text())
         replica.health_url = where["health_url"]
         if where["url"]:
+            replica.url = where["url"]
             replica.platform = Platform(where["url"], PLATFORM, PLATFORM, self.world.password)
         return replica
 

@@ -22,7 +22,8 @@ USER = Account("alice", ("dev-team", "system:authenticated"))
 SYNCS = 5
 """Workers for each kind, as by --concurrent-syncs: so many requests at a time."""
 
-Told = Callable[[Request, Answer], None]
+Told = Callable[[Request, Answer, float], None]
+"""Hears of a request, its answer, and how many seconds it took on the clock."""
 
 
 class Controller:
@@ -30,8 +31,8 @@ class Controller:
     One Service Catalog with one registered broker.
 
     All seconds in its objects are those of a cluster; on a clock they take *speed* times less. Requests take as long
-    as they take: their time limit is *request_timeout* seconds on the clock. *told* hears of each request and its
-    answer. *url* is asked for each request: a function stands for a Service with more than one broker behind it.
+    as they take: their time limit is *request_timeout* seconds on the clock. *url* is asked for each request: a
+    function stands for a Service with more than one broker behind it.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Controller:
         flags: Flags | None = None,
         speed: float = 1.0,
         request_timeout: float = 60.0,
-        told: Told = lambda _request, _answer: None,
+        told: Told = lambda _request, _answer, _took: None,
     ) -> None:
         self.flags = flags or Flags()
         self.cluster = cluster or Cluster(str(uuid4()), "default", str(uuid4()))
@@ -181,6 +182,7 @@ class Controller:
             return tuple(await asyncio.gather(*(self._ask(request) for request in wish.requests)))
 
     async def _ask(self, request: Request) -> Answer:
+        began = time.monotonic()
         try:
             response = await self._client.request(
                 request.method,
@@ -193,5 +195,5 @@ class Controller:
             answer = TIMED_OUT
         except httpx.TransportError:
             answer = REFUSED
-        self._told(request, answer)
+        self._told(request, answer, time.monotonic() - began)
         return answer
