@@ -39,6 +39,7 @@ from broker.domain.inventory import StrayKind
 from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
 from broker.lifecycle.administration.bindings import BindingAdministration
+from broker.lifecycle.administration.catalog import CatalogAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
 from broker.lifecycle.administration.instances import InstanceAdministration
 from broker.lifecycle.administration.inventory import InventoryAdministration
@@ -127,8 +128,12 @@ def create_admin_app(
     options: LifecycleOptions | None = None,
     body_limit: int = DEFAULT_BODY_LIMIT,
     metrics: Metrics | None = None,
+    proposals: CatalogAdministration | None = None,
 ) -> ASGIApp:
     """Return the application that operators reach, on an open database; it starts nothing."""
+    if proposals is None:
+        published = PublishedCatalog(database)
+        proposals = CatalogAdministration(database, published, Publisher(database, published))
     parts = AdminParts(
         instances=InstanceAdministration(database, catalog),
         bindings=BindingAdministration(database),
@@ -138,6 +143,7 @@ def create_admin_app(
         inventory=InventoryAdministration(database),
         keys=KeyAdministration(database),
         preflight=PreflightAdministration(Instances(database, catalog, options), catalog),
+        catalog=proposals,
         body_limit=body_limit,
     )
     measured = metrics or Metrics()
@@ -167,7 +173,7 @@ async def running(
     try:
         await database.revision_is_current()
         await _keys_are_at_hand(database, lost=settings.lost_sealing_keys)
-        catalog, _publisher, files = _catalog(settings, database, metrics)
+        catalog, publisher, files = _catalog(settings, database, metrics)
         await files.start()
         _look_at_api_versions(catalog.current(), settings.azure_api_versions)
         cloud = cloud_of(settings)
@@ -208,6 +214,7 @@ async def running(
                     options=lifecycle,
                     body_limit=settings.body_limit,
                     metrics=metrics,
+                    proposals=CatalogAdministration(database, catalog, publisher, files),
                 )
                 if settings.admin_port is None:
                     api, admin = beside(api, admin), None

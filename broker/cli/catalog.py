@@ -4,13 +4,21 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import catalog_model, catalog_trial
+from broker.cli import catalog_model, catalog_registry, catalog_trial
 
-app = typer.Typer(help="Offerings and plans on disk.", no_args_is_help=True)
+app = typer.Typer(help="Offerings and plans: on disk, and in a running broker.", no_args_is_help=True)
 
 
 app.command("model")(catalog_model.model)
 app.command("try")(catalog_trial.try_)
+app.command("register")(catalog_registry.register)
+app.command("unregister")(catalog_registry.unregister)
+app.command("withdraw")(catalog_registry.withdraw)
+app.command("restore")(catalog_registry.restore)
+app.command("rollback")(catalog_registry.rollback)
+app.command("sources")(catalog_registry.sources)
+app.command("revisions")(catalog_registry.revisions)
+app.command("show")(catalog_registry.show)
 
 
 @app.command()

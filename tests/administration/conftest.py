@@ -2,11 +2,13 @@
 
 import base64
 import os
+import re
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -98,6 +100,20 @@ def alice(broker) -> Iterator[Desk]:
 def bob(broker) -> Iterator[Desk]:
     """Another one who may act."""
     yield from a_desk(broker, BOB)
+
+
+OFFERED = TOP / "catalog" / "storage"
+
+
+@pytest.fixture
+def offering_files() -> dict[str, str]:
+    """The text of a small catalog of one offering, by path, with ids of its own and a name of its own."""
+    name = f"storage-{secrets.token_hex(4)}"
+    text = (OFFERED / "azure-storage-account.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\bid: [0-9a-f-]{36}", lambda _: f"id: {uuid4()}", text)
+    text = text.replace("name: azure-storage-account", f"name: {name}", 1)
+    template = (OFFERED / "account.json").read_text(encoding="utf-8")
+    return {f"storage/{name}.yaml": text, "storage/account.json": template}
 
 
 @pytest.fixture

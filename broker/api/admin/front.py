@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 ROOT = "/admin/v1"
 READS = {"GET", "HEAD"}
 """Methods that the role `read` may use: they change nothing."""
+CATALOG_LIMIT = 16 * 1024 * 1024
+"""In bytes: what an operator sends to have it registered is larger than all else."""
 REFUSED_AFTER = timedelta(milliseconds=250)
 """How long a stranger waits for his refusal: guessing is to be slow, and a mistake is not to be punished."""
 
@@ -79,7 +81,8 @@ class AdminFront:
             if scope["method"] not in READS and not operator.may_act:
                 raise RoleMissing(operator.name)
             check_path(scope)
-            check_length(head.get(b"content-length"), limit=self._body_limit)
+            catalog = scope["path"].startswith(f"{ROOT}/catalog/")
+            check_length(head.get(b"content-length"), limit=CATALOG_LIMIT if catalog else self._body_limit)
             await self._app(scope, receive, answer)
         except BrokerError as refusal:
             await answer.refuse(refusal)

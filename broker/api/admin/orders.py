@@ -47,6 +47,16 @@ def body(required: dict[str, Any] | None = None, **optional: dict[str, Any]) -> 
     }
 
 
+async def fields_of(request: Request, *, limit: int | None = None) -> JsonObject:
+    """
+    Read the body as a JSON object.
+
+    Raises:
+        MalformedRequest, BodyTooLarge: See `body_of`.
+    """
+    return await body_of(request, limit=limit or parts_of(request).body_limit)
+
+
 class Order:
     """The body of one request for a deed, of which *names* are known besides those of every deed."""
 
@@ -63,7 +73,7 @@ class Order:
         Raises:
             MalformedRequest, BodyTooLarge: See `body_of`; or it has a field that is not known.
         """
-        return cls(await body_of(request, limit=parts_of(request).body_limit), *names)
+        return cls(await fields_of(request), *names)
 
     def deed(self, request: Request) -> Deed:
         """Return who wants it, why, and whether for real."""

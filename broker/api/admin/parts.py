@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from broker.domain.operators import Operator
 from broker.lifecycle.administration.bindings import BindingAdministration
+from broker.lifecycle.administration.catalog import CatalogAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
 from broker.lifecycle.administration.instances import InstanceAdministration
 from broker.lifecycle.administration.inventory import InventoryAdministration
@@ -29,6 +30,7 @@ class AdminParts:
     inventory: InventoryAdministration
     keys: KeyAdministration
     preflight: PreflightAdministration
+    catalog: CatalogAdministration
     body_limit: int
 
 
