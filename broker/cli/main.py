@@ -22,6 +22,7 @@ from broker.cli import (
     past,
     preflight,
     resource,
+    tenants,
 )
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(azure.app, name="azure")
 app.add_typer(instance.app, name="instance")
 app.add_typer(binding.app, name="binding")

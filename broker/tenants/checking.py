@@ -59,13 +59,18 @@ def _whom(rules: TenantRules, rule: Rule) -> Iterator[_Finding]:
             and kind not in {"platform", "view"}
             and not any(kind in PLATFORM_KINDS[one] for one in kinds)
         ):
-            yield ("when", kind), f"can never match: {' and '.join(kinds)} never tell it", "refused"
+            yield (
+                ("when", kind),
+                f"can never match: platforms of the kind {' and '.join(kinds)} never tell it",
+                "refused",
+            )
     for quota in rule.quotas:
         untold = [
             key for key in SCOPES[quota.per][1:] if kinds and not any(key in PLATFORM_KINDS[k] for k in kinds)
         ]
         if untold:
-            message = f"counts all together: {' and '.join(kinds)} never tell {' or '.join(untold)}"
+            whose = f"platforms of the kind {' and '.join(kinds)}"
+            message = f"counts all together: {whose} never tell {' or '.join(untold)}"
             yield ("quotas", quota.name, "per"), message, "warning"
 
 
@@ -76,15 +81,10 @@ def _kinds(rules: TenantRules, when: When) -> list[str]:
         return []
     found: set[str] = set()
     for pattern in mine:
-        of_it = {
-            kind
-            for named, kind in rules.kinds
-            for other in named.keys["platform"]
-            if other.covers(pattern) or pattern.covers(other)
-        }
-        if not of_it:
+        named = [(other, kind) for said, kind in rules.kinds for other in said.keys["platform"]]
+        if not any(other.covers(pattern) for other, _ in named):
             return []
-        found |= of_it
+        found |= {kind for other, kind in named if other.covers(pattern) or pattern.covers(other)}
     return sorted(found)
 
 

@@ -185,3 +185,8 @@ class RulesFile(Strict):
     rules: Annotated[list[RuleFile], Field(max_length=1000)] = Field(
         description="The rules, the strongest first."
     )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RulesFile.model_json_schema()}

@@ -135,15 +135,16 @@ def _faults(document: Document, file: RulesFile) -> Iterator[Fault]:
     for number, rule in enumerate(file.rules):
         if names.index(rule.name) != number:
             yield document.fault(("rules", number, "name"), f"there is a rule '{rule.name}' above")
-        lowered = [name.lower() for name in rule.tags]
+        seen: set[str] = set()
         for name in rule.tags:
             path = ("rules", number, "tags", name)
             if name.lower().startswith(_RESERVED_TAGS):
                 yield document.fault(
                     path, f"tags whose names begin with '{_RESERVED_TAGS}' are the broker's own"
                 )
-            if lowered.count(name.lower()) > 1:
+            if name.lower() in seen:
                 yield document.fault(path, "is there twice: Azure keeps no case in the names of tags")
+            seen.add(name.lower())
     for name in file.views:
         if name in _NO_VIEWS:
             yield document.fault(("views", name), "is an address of the broker's own; choose another name")

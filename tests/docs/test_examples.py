@@ -104,6 +104,7 @@ def test_each_command_that_a_document_names_exists_with_its_options(command):
     options = [word for word in command.split() if word.startswith("--")]
     nouns = {
         "audit", "azure", "binding", "catalog", "config", "history", "instance", "key", "operation", "resource",
+        "tenants",
     }  # fmt: skip
     path = words[:2] if words[0] in nouns else words[:1]
 
