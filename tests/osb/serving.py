@@ -17,7 +17,7 @@ from broker.app import create_admin_app, create_app
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.foresight import Foresight
 from broker.domain.instances import ServiceInstance
-from broker.lifecycle.options import LifecycleOptions
+from broker.lifecycle.options import LifecycleOptions, NoRules, RulesSource
 from broker.operations.runner import Runner, RunnerOptions
 from broker.provisioners.base import Provisioner
 from broker.setting_values import OperatorCredentials, PlatformCredentials
@@ -72,6 +72,7 @@ def served(
     catalog: Catalog | FixedCatalog,
     provisioners: Mapping[str, Provisioner],
     operators: Sequence[OperatorCredentials] = (),
+    tenants: RulesSource | None = None,
 ) -> Iterator[Served]:
     """Migrate the database, serve until the end of the block, and stop in good order."""
     upgrade(database_url)
@@ -87,7 +88,10 @@ def served(
             source = FixedCatalog(catalog) if isinstance(catalog, Catalog) else catalog
             apps = [
                 create_app(
-                    database, catalog=source, platforms=platforms, options=replace(options, foresee=foresee)
+                    database,
+                    catalog=source,
+                    platforms=platforms,
+                    options=replace(options, foresee=foresee, tenants=tenants or NoRules()),
                 )
                 for options in (PATIENT, IMPATIENT)
             ]
