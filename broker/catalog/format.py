@@ -139,11 +139,11 @@ class ResourceFile(Strict):
 class DatabaseFile(Strict):
     """The database inside the server: what is prepared after a deployment and where logins are made."""
 
-    kind: Literal["postgresql"]
+    kind: Literal["postgresql", "mysql"]
     host: Pick
-    port: StrictInt = 5432
+    port: StrictInt | None = None
     database: Pick
-    owner_role: Pick
+    owner_role: Pick | None = None
     extensions: Pick | None = None
     server: Literal["own", "parent"]
 

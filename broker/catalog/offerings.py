@@ -9,6 +9,7 @@ from broker.catalog import schemas
 from broker.catalog.format import OfferingFile, PlanFile, UserParameter
 from broker.catalog.templates import Template
 from broker.domain.catalog import MaintenanceInfo, ServiceOffering, ServicePlan
+from broker.domain.databases import DATABASE_KINDS
 from broker.domain.json_values import JsonObject
 
 RECIPE_FORMAT = 1
@@ -114,7 +115,8 @@ def _recipe(
             if parameter.default is not None
         }
     if read.database:
-        recipe["database"] = read.database.model_dump(exclude_none=True)
+        port = read.database.port or DATABASE_KINDS[read.database.kind].port
+        recipe["database"] = read.database.model_dump(exclude_none=True) | {"port": port}
     return recipe
 
 

@@ -1,20 +1,20 @@
 """
 Connection strings, as named functions of the parts. Pure.
 
-All of them ask for TLS with the server's certificate and name checked (`verify-full`), and all encode
+All of them ask for TLS with the server's certificate and name checked, and all encode
 their values, so that no password ends one early or adds an option.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 
 @dataclass(frozen=True)
-class PostgresqlAccess:
-    """What an app needs to sign in to one PostgreSQL database."""
+class DatabaseAccess:
+    """What an app needs to sign in to one database."""
 
     host: str
     port: int
@@ -23,7 +23,7 @@ class PostgresqlAccess:
     password: str = field(repr=False)
 
 
-def uri(access: PostgresqlAccess) -> str:
+def uri(access: DatabaseAccess) -> str:
     """A libpq URI (PostgreSQL manual, "Connection URIs")."""
     user, password, database = (
         _encoded(part) for part in (access.username, access.password, access.database)
@@ -31,7 +31,7 @@ def uri(access: PostgresqlAccess) -> str:
     return f"postgresql://{user}:{password}@{_host(access)}:{access.port}/{database}?sslmode=verify-full"
 
 
-def jdbc(access: PostgresqlAccess) -> str:
+def jdbc(access: DatabaseAccess) -> str:
     """A URL of the PostgreSQL JDBC driver; it decodes the path and each value as a browser would."""
     user, password, database = (
         _encoded(part) for part in (access.username, access.password, access.database)
@@ -42,7 +42,7 @@ def jdbc(access: PostgresqlAccess) -> str:
     )
 
 
-def libpq(access: PostgresqlAccess) -> str:
+def libpq(access: DatabaseAccess) -> str:
     """A keyword and value string of libpq; values are in single quotes, with backslashes inside escaped."""
     parts = {
         "host": access.host,
@@ -58,7 +58,7 @@ def libpq(access: PostgresqlAccess) -> str:
     )
 
 
-def ado_net(access: PostgresqlAccess) -> str:
+def ado_net(access: DatabaseAccess) -> str:
     """A connection string of Npgsql; values are in double quotes, and one inside is doubled."""
     parts = {
         "Host": access.host,
@@ -69,6 +69,51 @@ def ado_net(access: PostgresqlAccess) -> str:
         "SSL Mode": "VerifyFull",
     }
     return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
+
+
+def mysql_uri(access: DatabaseAccess) -> str:
+    """A URI-like string of MySQL's shell and many clients (MySQL manual, "Connecting Using URI-Like Strings")."""
+    user, password, database = (
+        _encoded(part) for part in (access.username, access.password, access.database)
+    )
+    return f"mysql://{user}:{password}@{_host(access)}:{access.port}/{database}?ssl-mode=VERIFY_IDENTITY"
+
+
+def mysql_jdbc(access: DatabaseAccess) -> str:
+    """A URL of MySQL Connector/J; it decodes the path and each value."""
+    user, password, database = (
+        _encoded(part) for part in (access.username, access.password, access.database)
+    )
+    return (
+        f"jdbc:mysql://{_host(access)}:{access.port}/{database}"
+        f"?user={user}&password={password}&sslMode=VERIFY_IDENTITY"
+    )
+
+
+def mysql_ado_net(access: DatabaseAccess) -> str:
+    """A connection string of MySqlConnector; values are in double quotes, and one inside is doubled."""
+    parts = {
+        "Server": access.host,
+        "Port": str(access.port),
+        "Database": access.database,
+        "User ID": access.username,
+        "Password": access.password,
+        "SSL Mode": "VerifyFull",
+    }
+    return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
+
+
+POSTGRESQL: Mapping[str, Callable[[DatabaseAccess], str]] = {
+    "uri": uri,
+    "jdbc": jdbc,
+    "libpq": libpq,
+    "ado_net": ado_net,
+}
+MYSQL: Mapping[str, Callable[[DatabaseAccess], str]] = {
+    "uri": mysql_uri,
+    "jdbc": mysql_jdbc,
+    "ado_net": mysql_ado_net,
+}
 
 
 def azure_storage(account: str, secret: str, endpoints: Mapping[str, str]) -> str:
@@ -91,5 +136,5 @@ def _encoded(part: str) -> str:
     return quote(part, safe="")
 
 
-def _host(access: PostgresqlAccess) -> str:
+def _host(access: DatabaseAccess) -> str:
     return f"[{access.host}]" if ":" in access.host else access.host

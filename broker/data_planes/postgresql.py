@@ -47,6 +47,9 @@ _SESSIONS_END_WITHIN = timedelta(seconds=10)
 _TRIES = 6
 _FIRST_PAUSE = timedelta(milliseconds=20)
 
+LONGEST_USERNAME = 53
+"""Of 63 bytes that PostgreSQL keeps; what the broker's logins have always had."""
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 

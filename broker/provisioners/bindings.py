@@ -7,12 +7,13 @@ unbind reads the binding's record, and the sealed administrator of the server, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from broker.azure.arm import Arm
-from broker.data_planes import connection_strings, postgresql, secrets
-from broker.data_planes.connection_strings import PostgresqlAccess
+from broker.data_planes import connection_strings, secrets
+from broker.data_planes.connection_strings import DatabaseAccess
+from broker.data_planes.engines import STRINGS, engine
 from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import InstanceState
 from broker.domain.json_values import JsonObject
@@ -29,12 +30,6 @@ DATABASE_USER = "database_user"
 SUB_RESOURCES = frozenset({"child", "role"})
 SAS_POLICY = "sas_policy"
 
-CONNECTION_STRINGS: Mapping[str, Callable[[PostgresqlAccess], str]] = {
-    "uri": connection_strings.uri,
-    "jdbc": connection_strings.jdbc,
-    "libpq": connection_strings.libpq,
-    "ado_net": connection_strings.ado_net,
-}
 _ENDPOINTS = {
     "Blob": "primaryBlobServiceEndPoint",
     "File": "primaryFileServiceEndPoint",
@@ -146,7 +141,7 @@ class Bindings:
     async def _make_login(self, work: Work, made: JsonObject, binding: ServiceBinding) -> None:
         await databases.from_server(
             work,
-            postgresql.create_login(
+            engine(databases.kind_of(made)).create_login(
                 databases.server_of(made, work.instance, work.parent, self._options),
                 made["database"],
                 owner_role=made["owner_role"],
@@ -170,7 +165,7 @@ class Bindings:
             self._arm,
             work,
             made["resource"],
-            postgresql.drop_login(
+            engine(databases.kind_of(made)).drop_login(
                 server, made["database"], username=made["username"], owner_role=made["owner_role"]
             ),
         )
@@ -236,14 +231,14 @@ def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) ->
         return connection_strings.azure_storage(before["storageAccountName"], secret, endpoints)
     if "connection_string" in said:
         database, user = source["database"], source["user"]
-        access = PostgresqlAccess(
+        access = DatabaseAccess(
             host=database["host"],
             port=database["port"],
             database=database["database"],
             username=user["username"],
             password=user["password"],
         )
-        return CONNECTION_STRINGS[said["connection_string"]](access)
+        return STRINGS[databases.kind_of(database)][said["connection_string"]](access)
     return said["value"]
 
 
@@ -260,11 +255,15 @@ def _login(work: Work, secret: dict[str, Any]) -> JsonObject:
             f"The service instance '{work.instance.instance_id}' has no database yet. Wait until it is ready, "
             "then bind again."
         )
-    secret.setdefault("username", secrets.generated_username(LOGIN_PREFIX, _binding(work).key.hex))
+    longest = engine(databases.kind_of(database)).LONGEST_USERNAME
+    secret.setdefault(
+        "username", secrets.generated_username(LOGIN_PREFIX, _binding(work).key.hex, longest=longest)
+    )
     secret.setdefault("password", secrets.generated_password())
     server = record["above"] if database["server"] == "parent" else record["main"]
     return {
         "verb": DATABASE_USER,
+        "kind": databases.kind_of(database),
         **{key: database[key] for key in ("host", "port", "database", "owner_role", "server")},
         "username": secret["username"],
         "resource": {"id": server["id"], "api_version": server["api_version"]},

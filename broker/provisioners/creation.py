@@ -18,7 +18,7 @@ from broker.azure import naming
 from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
 from broker.azure.resource_ids import portal_url
-from broker.data_planes import postgresql
+from broker.data_planes.engines import engine
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, records
@@ -299,7 +299,7 @@ class Creation:
             given = effective(recipe, asked_of(work).parameters)
             await databases.from_server(
                 work,
-                postgresql.prepare_database(
+                engine(databases.kind_of(database)).prepare_database(
                     databases.server_of(database, work.instance, work.parent, self._options),
                     database["database"],
                     owner_role=database["owner_role"],

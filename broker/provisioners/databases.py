@@ -29,9 +29,14 @@ def described(recipe: Recipe, record: JsonObject, outputs: Mapping[str, Any]) ->
         "host": pick(said["host"], source),
         "port": said["port"],
         "database": pick(said["database"], source),
-        "owner_role": pick(said["owner_role"], source),
+        "owner_role": pick(said["owner_role"], source) if "owner_role" in said else "",
         "server": said["server"],
     }
+
+
+def kind_of(database: JsonObject) -> str:
+    """Return the kind of a database, or of a login in it; what was written down before there were two has none."""
+    return str(database.get("kind", "postgresql"))
 
 
 def extensions(recipe: Recipe, parameters: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ import structlog
 from broker.azure import naming
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure
-from broker.data_planes import postgresql
+from broker.data_planes.engines import engine
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, records
@@ -193,7 +193,7 @@ class Removal:
                     self._arm,
                     work,
                     record["above"],
-                    postgresql.drop_database_roles(
+                    engine(databases.kind_of(database)).drop_database_roles(
                         server, database["database"], owner_role=database["owner_role"]
                     ),
                 )

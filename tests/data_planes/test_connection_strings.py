@@ -4,13 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from broker.data_planes.connection_strings import PostgresqlAccess, ado_net, jdbc, libpq, uri
+from broker.data_planes.connection_strings import (
+    DatabaseAccess,
+    ado_net,
+    jdbc,
+    libpq,
+    mysql_ado_net,
+    mysql_jdbc,
+    mysql_uri,
+    uri,
+)
+from broker.data_planes.engines import STRINGS, engine
+from broker.domain.databases import DATABASE_KINDS
 
 # Everything a PostgreSQL name or password may hold: any character but NUL and lone surrogates.
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)
 hosts = st.sampled_from(["server.postgres.database.azure.com", "127.16.0.9", "::1"])
 accesses = st.builds(
-    PostgresqlAccess,
+    DatabaseAccess,
     host=hosts,
     port=st.integers(1, 65535),
     database=texts,
@@ -99,6 +110,51 @@ def ado_net_read(text):
 
 
 def test_a_password_is_not_shown_with_the_access():
-    access = PostgresqlAccess("h", 5432, "d", "u", "very secret")
+    access = DatabaseAccess("h", 5432, "d", "u", "very secret")
 
     assert "very secret" not in repr(access)
+
+
+@given(accesses)
+def test_a_plain_url_parser_reads_mysqls_uri_back(access):
+    parts = urlsplit(mysql_uri(access))
+
+    assert (parts.scheme, parts.hostname, parts.port) == ("mysql", access.host, access.port)
+    assert (unquote(parts.username), unquote(parts.password)) == (access.username, access.password)
+    assert unquote(parts.path.removeprefix("/")) == access.database
+    assert parse_qs(parts.query) == {"ssl-mode": ["VERIFY_IDENTITY"]}
+
+
+@given(accesses)
+def test_connector_j_reads_its_url_back(access):
+    # As com.mysql.cj.conf.ConnectionUrlParser: scheme, authority, path and query by one pattern, each value decoded.
+    parts = urlsplit(mysql_jdbc(access).removeprefix("jdbc:"))
+
+    assert (parts.hostname, parts.port) == (access.host, access.port)
+    assert unquote(parts.path.removeprefix("/")) == access.database
+    pairs = dict(argument.split("=", 1) for argument in parts.query.split("&"))
+    assert {name: unquote(value) for name, value in pairs.items()} == {
+        "user": access.username,
+        "password": access.password,
+        "sslMode": "VERIFY_IDENTITY",
+    }
+
+
+@given(accesses)
+def test_mysql_connector_of_net_reads_its_string_back(access):
+    assert ado_net_read(mysql_ado_net(access)) == {
+        "Server": access.host,
+        "Port": str(access.port),
+        "Database": access.database,
+        "User ID": access.username,
+        "Password": access.password,
+        "SSL Mode": "VerifyFull",
+    }
+
+
+def test_plans_are_told_of_the_strings_that_there_are():
+    assert {kind: set(strings) for kind, strings in STRINGS.items()} == {
+        kind: set(said.connection_strings) for kind, said in DATABASE_KINDS.items()
+    }
+    for kind in DATABASE_KINDS:
+        assert engine(kind).LONGEST_USERNAME >= 32

@@ -15,7 +15,7 @@ from broker.data_planes.base import (
     StatementFailed,
     Unreachable,
 )
-from broker.data_planes.connection_strings import PostgresqlAccess, libpq, uri
+from broker.data_planes.connection_strings import DatabaseAccess, libpq, uri
 from broker.data_planes.postgresql_connection import DatabaseMissing, connected
 from broker.data_planes.secrets import generated_password, generated_username
 from broker.simulator.certificates import CertificateAuthority
@@ -36,7 +36,7 @@ async def server(simulated):
 
 async def bind(server, key="b1", *, database="orders", owner_role=OWNER, **other):
     """A login as a binding would have it."""
-    access = PostgresqlAccess(
+    access = DatabaseAccess(
         server.host, server.port, database, generated_username("osb", key), generated_password()
     )
     await postgresql.create_login(
@@ -61,7 +61,7 @@ async def ask(server, access, question, **other):
 
 
 async def ask_administrator(server, question, database="postgres"):
-    access = PostgresqlAccess(server.host, server.port, database, server.administrator, server.password)
+    access = DatabaseAccess(server.host, server.port, database, server.administrator, server.password)
     return await ask(server, access, question)
 
 
@@ -195,7 +195,7 @@ async def test_the_password_reaches_the_server_as_a_verifier_only(server, simula
 async def test_names_and_passwords_are_quoted_by_the_driver(server, simulated, nasty):
     await simulated.database(database=nasty)
     await postgresql.prepare_database(server, nasty, owner_role=f"{nasty}_owner")
-    access = PostgresqlAccess(server.host, server.port, nasty, f"{nasty}_login", f"{nasty}'\"\\ 1A")
+    access = DatabaseAccess(server.host, server.port, nasty, f"{nasty}_login", f"{nasty}'\"\\ 1A")
 
     await postgresql.create_login(
         server, nasty, owner_role=f"{nasty}_owner", username=access.username, password=access.password
@@ -260,7 +260,7 @@ async def test_what_a_deleted_database_leaves_is_removed(server, simulated):
 
 
 async def test_a_role_that_somebody_else_made_is_left_alone(server):
-    administrator = PostgresqlAccess(server.host, 5432, "postgres", server.administrator, server.password)
+    administrator = DatabaseAccess(server.host, 5432, "postgres", server.administrator, server.password)
     async with await connect(server, administrator) as connection:
         await connection.execute("CREATE ROLE theirs LOGIN")
 
@@ -337,7 +337,7 @@ async def test_a_closed_firewall_counts_as_unreachable(server, simulated):
 
 async def test_a_server_that_dies_midway_leaves_the_outcome_open(server, simulated):
     ((cluster),) = [one.cluster for one in simulated.servers._servers.values()]
-    blocker = PostgresqlAccess(server.host, server.port, "orders", server.administrator, server.password)
+    blocker = DatabaseAccess(server.host, server.port, "orders", server.administrator, server.password)
     async with await connect(server, blocker) as connection:
         await connection.execute(
             "SELECT pg_advisory_lock(hashtextextended('Made by azure-service-broker: ' || %s, 0))", [OWNER]

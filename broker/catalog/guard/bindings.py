@@ -8,6 +8,7 @@ from typing import Any
 from broker.catalog.files import Place
 from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
 from broker.catalog.guard.picks import Said, faults_of_pick
+from broker.domain.databases import DATABASE_KINDS, DatabaseKind
 
 _ANSWER = frozenset({"answer"})
 """What only an action's own picks may pick from."""
@@ -15,7 +16,7 @@ _ANSWER = frozenset({"answer"})
 
 def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
     """Tell what is wrong with the ways to bind."""
-    yield from _of_verbs(("binding",), read.binding, has_database=read.database is not None)
+    yield from _of_verbs(("binding",), read.binding, kind=_kind(read))
     modes = read.binding_modes
     if modes is None:
         return
@@ -31,7 +32,7 @@ def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
         yield ("binding_modes", "by"), "is a bind parameter that allows the modes, one of them as default"
     for mode, said in modes.modes.items():
         path: Place = ("binding_modes", "modes", mode)
-        yield from _of_verbs((*path, "binding"), said.binding, has_database=read.database is not None)
+        yield from _of_verbs((*path, "binding"), said.binding, kind=_kind(read))
         for name in said.needs:
             if name not in read.bind_parameters:
                 yield (*path, "needs"), f"there is no bind parameter '{name}'"
@@ -50,18 +51,18 @@ def _the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
     return all(item in others for item in some) and all(item in some for item in others)
 
 
-def _of_verbs(path: Place, verbs: Sequence[Verb], *, has_database: bool) -> Iterator[Said]:
+def _of_verbs(path: Place, verbs: Sequence[Verb], *, kind: DatabaseKind | None) -> Iterator[Said]:
     if verbs and all(verb.compose is None for verb in verbs):
         yield (*path, len(verbs) - 1), "must be 'compose': a binding without it hands nothing out"
     words: list[str] = []
     for number, verb in enumerate(verbs):
         at = (*path, number)
-        if verb.database_user is not None and not has_database:
+        if verb.database_user is not None and kind is None:
             yield (*at, "database_user"), "needs a database block"
         if verb.compose is not None and number != len(verbs) - 1:
             yield at, "'compose' is the last verb, once: what comes after it would reach nobody"
         if verb.compose is not None:
-            yield from _of_compose((*at, "compose"), verb.compose, has_database=has_database)
+            yield from _of_compose((*at, "compose"), verb.compose, kind=kind)
             continue
         for name in sorted(verb.model_fields_set):
             said = getattr(verb, name)
@@ -85,16 +86,28 @@ def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
             yield from faults_of_pick((*path, name, word), expression, more=_ANSWER)
 
 
-def _of_compose(path: Place, compose: ComposeFile, *, has_database: bool) -> Iterator[Said]:
+def _of_compose(path: Place, compose: ComposeFile, *, kind: DatabaseKind | None) -> Iterator[Said]:
     for key, value in compose.credentials.items():
         at = (*path, "credentials", key)
         if value.pick is not None:
             yield from faults_of_pick((*at, "pick"), value.pick)
-        if value.connection_string is not None and not has_database and not _of_the_others(value):
+        if value.connection_string is None or _of_the_others(value):
+            continue
+        if kind is None:
             yield at, "needs a database block"
+        elif value.connection_string not in kind.connection_strings:
+            yield at, f"no driver of this kind of database reads it; there are {_listed(kind)}"
     for place, endpoint in enumerate(compose.endpoints):
         for key in ("host", "port"):
             yield from faults_of_pick((*path, "endpoints", place, key), getattr(endpoint, key))
+
+
+def _kind(read: OfferingFile) -> DatabaseKind | None:
+    return None if read.database is None else DATABASE_KINDS[read.database.kind]
+
+
+def _listed(kind: DatabaseKind) -> str:
+    return ", ".join(sorted(kind.connection_strings))
 
 
 def _of_the_others(value: CredentialValue) -> bool:

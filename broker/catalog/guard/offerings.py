@@ -16,6 +16,7 @@ from broker.catalog.guard.picks import Said, faults_of_pick
 from broker.catalog.guard.plans import faults_of_plan
 from broker.catalog.guard.platforms import faults_for_platforms
 from broker.catalog.templates import Template
+from broker.domain.databases import DATABASE_KINDS
 
 
 def faults_of_offering(
@@ -134,5 +135,17 @@ def _of_database(read: OfferingFile) -> Iterator[Said]:
         pick = getattr(read.database, key)
         if pick is not None:
             yield from faults_of_pick(("database", key), pick)
+    kind = DATABASE_KINDS[read.database.kind]
+    if (read.database.owner_role is not None) != kind.owned:
+        said = "is needed" if kind.owned else "is unknown to this kind of database"
+        yield ("database", "owner_role"), said
+    if read.database.extensions is not None and not kind.owned:
+        yield ("database", "extensions"), "are unknown to this kind of database"
+    for number, plan in enumerate(read.plans):
+        if plan.binding_lifetime is not None and not kind.expires:
+            yield (
+                ("plans", number, "binding_lifetime"),
+                "cannot be kept: a login of this kind of database does not end at a time",
+            )
     if (read.database.server == "parent") != (read.parent is not None):
         yield ("database", "server"), "is 'parent' exactly when the offering has a parent"

@@ -1,0 +1,62 @@
+"""What is done inside database servers, by the words that plans and records have for their kinds."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Protocol, cast
+
+from broker.data_planes import connection_strings
+from broker.data_planes.base import Server
+from broker.data_planes.connection_strings import DatabaseAccess
+
+
+class Engine(Protocol):
+    """
+    What is done inside the servers of one kind.
+
+    Each call may be repeated at any time, and be under way several times at once. *owner_role* is empty where a kind
+    knows none. See `broker.data_planes.base` for what they raise.
+    """
+
+    LONGEST_USERNAME: int
+
+    async def prepare_database(
+        self, server: Server, database: str, *, owner_role: str, extensions: Iterable[str] = ()
+    ) -> None:
+        """Make a database ready for logins."""
+
+    async def create_login(
+        self,
+        server: Server,
+        database: str,
+        *,
+        owner_role: str,
+        username: str,
+        password: str,
+        valid_until: datetime | None = None,
+    ) -> None:
+        """Make a login for one binding; one that is there gets this password."""
+
+    async def drop_login(
+        self, server: Server, database: str | None, *, username: str, owner_role: str
+    ) -> None:
+        """End a login and its sessions; what it made stays."""
+
+    async def drop_database_roles(self, server: Server, database: str, *, owner_role: str) -> None:
+        """Remove what stays on the server of a database that was deleted."""
+
+
+STRINGS: Mapping[str, Mapping[str, Callable[[DatabaseAccess], str]]] = {
+    "postgresql": connection_strings.POSTGRESQL,
+    "mysql": connection_strings.MYSQL,
+}
+"""The connection strings of each kind, by name; `broker.domain.databases` tells plans the same."""
+
+_MODULES = {"postgresql": "broker.data_planes.postgresql", "mysql": "broker.data_planes.mysql"}
+
+
+def engine(kind: str) -> Engine:
+    """Return the engine of a kind; its driver is imported with the first call."""
+    return cast("Engine", importlib.import_module(_MODULES[kind]))

@@ -1,0 +1,29 @@
+"""The kinds of databases that a plan may have, and what can be asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DatabaseKind:
+    """
+    What a plan may ask of one kind.
+
+    `connection_strings` names those that its drivers read. `owned`: a database has an owner role, and extensions.
+    `expires`: a login can end at a time, as a plan's `binding_lifetime` asks for.
+    """
+
+    port: int
+    connection_strings: frozenset[str]
+    owned: bool
+    expires: bool
+
+
+DATABASE_KINDS: Mapping[str, DatabaseKind] = {
+    "postgresql": DatabaseKind(
+        5432, frozenset({"uri", "jdbc", "libpq", "ado_net"}), owned=True, expires=True
+    ),
+    "mysql": DatabaseKind(3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False),
+}
