@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from broker.domain.json_values import JsonObject
+
 AT_MOST_OF_A_FILE = 50
 
 Severity = Literal["refused", "warning"]
@@ -30,6 +32,10 @@ class Fault:
         place = f"{self.file}:{self.line}" if self.line else self.file
         message = f"warning: {self.message}" if self.severity == "warning" else self.message
         return f"{place}: {self.path}: {message}" if self.path else f"{place}: {message}"
+
+    def as_document(self) -> JsonObject:
+        """Return it as JSON; an unknown line is null."""
+        return {**vars(self), "line": self.line or None}
 
 
 class CatalogRefused(Exception):
