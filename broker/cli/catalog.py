@@ -1,11 +1,19 @@
 import typer
 
-from broker.cli import catalog_check, catalog_diff, catalog_model, catalog_registry, catalog_trial
+from broker.cli import (
+    catalog_check,
+    catalog_diff,
+    catalog_docs,
+    catalog_model,
+    catalog_registry,
+    catalog_trial,
+)
 
 app = typer.Typer(help="Offerings and plans: on disk, and in a running broker.", no_args_is_help=True)
 
 app.command("check")(catalog_check.check)
 app.command("diff")(catalog_diff.diff)
+app.command("docs")(catalog_docs.docs)
 app.command("model")(catalog_model.model)
 app.command("try")(catalog_trial.try_)
 app.command("register")(catalog_registry.register)

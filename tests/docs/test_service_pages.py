@@ -1,0 +1,176 @@
+"""The pages that `osb catalog docs` makes: current, safe whatever the catalog says, and their examples work."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from broker.catalog.examples import RUN, Chosen, examples
+from broker.catalog.pages import NOTES, notes_of, offered, page_of
+from broker.catalog.reader import read_catalog
+from broker.cli.catalog import app
+from broker.shipped import shipped
+from tests.end_to_end.world import PLATFORM, World
+from tests.service_catalog.controller import Controller
+
+TOP = Path(__file__).parent.parent.parent
+PAGES = TOP / "docs" / "services"
+CATALOG = read_catalog(shipped("catalog"))
+EACH_OFFERING = pytest.mark.parametrize("name", [offering.name for offering in offered(CATALOG)])
+NASTY = "a | b <script>alert(1)</script> `c` ```d``` 'e' \"f\" $(g) \\h\n# i [j](javascript:k) & *l*"
+
+
+def example(name: str, language: str, mark: str = "") -> str:
+    page = (PAGES / f"{name}.md").read_text()
+    found = re.findall(rf"{re.escape(mark)}```{language}\n(.*?)\n```", page, re.DOTALL)
+    assert found, f"{name} has no example in {language}"
+    return found[0] if not mark else found[-1]
+
+
+def test_the_pages_are_those_that_the_catalog_makes(tmp_path):
+    shutil.copytree(PAGES, tmp_path / "services")
+
+    made = CliRunner().invoke(app, ["docs", "--out", str(tmp_path / "services")])
+
+    assert (made.exit_code, made.stderr) == (0, "")
+    pages = {path.name: path.read_text() for path in PAGES.glob("*")}
+    again = {path.name: path.read_text() for path in (tmp_path / "services").glob("*")}
+    assert again == pages, "make them again: osb catalog docs --out docs/services"
+
+
+def test_notes_are_kept_and_pages_of_no_offering_are_named(tmp_path):
+    CliRunner().invoke(app, ["docs", "--out", str(tmp_path)])
+    page = tmp_path / "azure-postgresql.md"
+    page.write_text(page.read_text().replace(NOTES, f"{NOTES}\nOurs costs *nothing*.\n"))
+    (tmp_path / "azure-teapot.md").write_text("old")
+
+    made = CliRunner().invoke(app, ["docs", "--out", str(tmp_path)])
+
+    assert notes_of(page.read_text()) == "Ours costs *nothing*."
+    assert "azure-teapot.md is of no offering" in made.stderr
+    assert (tmp_path / "azure-teapot.md").read_text() == "old"
+
+
+def test_a_page_names_every_parameter_and_every_credential():
+    for offering in offered(CATALOG):
+        page = page_of(CATALOG, offering)
+
+        for plan in offering.offered:
+            names = {*plan.create_schema["properties"], *((plan.bind_schema or {}).get("properties") or {})}
+            assert [name for name in names if f"| `{name}` |" not in page] == []
+            composed = re.findall(r'"compose": \{"credentials": (\{.*?\}\})', json.dumps(plan.recipe))
+            keys = {key for text in composed for key in json.loads(text)}
+            assert bool(keys) == plan.bindable
+            assert [key for key in keys if f"| `{key}` |" not in page] == []
+
+
+def spoilt():
+    """A catalog whose authors write whatever they like."""
+    offering = next(o for o in CATALOG.offerings if o.name == "azure-app-configuration")
+    schema = {
+        "type": "object",
+        "properties": {
+            "words": {"type": "string", "default": NASTY, "description": NASTY, "enum": [NASTY, "x"]},
+            "form": {"type": "string", "pattern": "^(a|b)`+$"},
+        },
+        "required": ["form"],
+    }
+    plan = replace(offering.plans[0], description=NASTY, create_schema=schema, metadata={"bullets": [NASTY]})
+    metadata = {"displayName": NASTY, "longDescription": NASTY, "documentationUrl": "javascript:alert(1)"}
+    return replace(offering, description=NASTY, metadata=metadata, plans=(plan,))
+
+
+def test_words_of_the_catalog_are_words_on_the_page():
+    page = page_of(CATALOG, spoilt())
+
+    prose = re.sub(r"(`{3,})\w+\n.*?\n\1", "", page, flags=re.DOTALL)
+    outside_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", prose)
+    assert "<script>" not in outside_code.replace("&lt;script>", "")
+    assert "javascript:alert(1)" not in page.replace("&lt;script>alert(1)", "")
+    assert "\n# i" not in page
+    assert page.count(NOTES) == 1
+    for table in re.findall(r"(?:^\|.*\|\n)+", prose, re.MULTILINE):
+        rows = table.splitlines()
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(re.findall(r"\|", rows[1]))}
+
+
+def test_an_example_hands_on_any_value_as_it_is():
+    texts = {title: text for title, _, _, text in examples([Chosen(spoilt(), spoilt().plans[0])])}
+
+    manifest = next(yaml.safe_load_all(texts["Kubernetes with Service Catalog"]))
+    create = shlex.split(texts["Cloud Foundry"])
+    order = shlex.split(texts["curl"].split("# Order azure-app-configuration\n")[1])
+    assert manifest["spec"]["parameters"] == {"form": "<yours>", "words": NASTY}
+    assert json.loads(create[create.index("-c") + 1])["words"] == NASTY
+    assert json.loads(order[order.index("-d") + 1])["parameters"]["words"] == NASTY
+
+
+@pytest.fixture(scope="module")
+def broker(simulator_with_databases, migrated_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    file = folder / "broker.db"
+    shutil.copy(migrated_file, file)
+    world = World(simulator_with_databases, f"sqlite:///{file}", folder)
+    try:
+        yield world, world.start()
+    finally:
+        world.end()
+
+
+@EACH_OFFERING
+def test_the_curl_example_orders_binds_and_deletes(name, broker):
+    world, running = broker
+    script = example(name, "sh", RUN)
+
+    ended = subprocess.run(
+        ["/bin/sh", "-e", "-c", script],
+        env={"PATH": "/usr/bin:/bin", "B": running.url, "A": f"{PLATFORM}:{world.password}", "EVERY": "0.05"},
+        capture_output=True,
+        text=True,
+        timeout=60,  # a database server is made within a few seconds
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ("credentials" in ended.stdout) == any(
+        plan.bindable for offering in CATALOG.offerings if offering.name == name for plan in offering.plans
+    )
+    left = [
+        r["id"] for r in world.azure.state()["resources"] if f"/{world.group}/".lower() in r["id"].lower()
+    ]
+    assert left == []
+
+
+@EACH_OFFERING
+@pytest.mark.anyio
+async def test_the_manifests_are_carried_out_as_service_catalog_does(name, broker):
+    world, running = broker
+    documents = list(yaml.safe_load_all(example(name, "yaml")))
+
+    async with Controller(running.url, (PLATFORM, world.password), speed=20) as controller:
+        await controller.relist()
+        made = {}
+        for document in documents:
+            spec, own = document["spec"], document["metadata"]["name"]
+            if document["kind"] == "ServiceInstance":
+                made[own] = controller.provision(
+                    own,
+                    spec["clusterServiceClassExternalName"],
+                    spec["clusterServicePlanExternalName"],
+                    spec.get("parameters"),
+                )
+            else:
+                made[own] = controller.bind(own, made[spec["instanceRef"]["name"]], spec.get("parameters"))
+            await controller.settled(made[own])
+            assert made[own].condition.ready, made[own].condition
+        for thing in reversed(made.values()):
+            thing.delete()
+            await controller.settled(thing)
+            assert thing.gone
