@@ -23,7 +23,7 @@ CHART = Path(__file__).parent.parent / "charts" / "azure-service-broker"
 SET_BY_THE_CHART = {
     *secret_names(),
     "admin_host", "admin_port", "azure_ca_file", "azure_federated_token_file", "catalog_folder", "data_plane_ca_file",
-    "health_host", "health_port", "host", "port", "tls_certificate_file", "tls_key_file",
+    "health_host", "health_port", "host", "port", "stop_after", "tls_certificate_file", "tls_key_file",
 }  # fmt: skip
 # For development only: reached by `extraEnv`.
 FOR_DEVELOPMENT = {"azure_token_file"}

@@ -230,9 +230,9 @@ def test_a_pod_is_killed_only_after_its_drain_and_its_orderly_stop(entry):
 
     for one in of_kind(rendered(entry), "Deployment"):
         pod = one["spec"]["template"]["spec"]
-        hook = pod["containers"][0].get("lifecycle", {}).get("preStop", {})
-        drain = int(hook["exec"]["command"][1]) if hook else 0
-        assert pod["terminationGracePeriodSeconds"] >= drain + stop_within + 10
+        variables = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
+        stop_after = int(variables.get("BROKER_STOP_AFTER", "0s").removesuffix("s"))
+        assert pod["terminationGracePeriodSeconds"] >= stop_after + stop_within + 10
 
 
 def named_suffix(objects, kind, suffix):

@@ -176,6 +176,10 @@ spec:
           value: {{ $v.listenAddress | quote }}
         - name: BROKER_HEALTH_PORT
           value: "8081"
+        {{- if .api }}
+        - name: BROKER_STOP_AFTER
+          value: {{ $v.drainSeconds }}s
+        {{- end }}
         {{- include "broker.databaseEnv" $root | nindent 8 }}
         {{- if and (not $sqlite) $v.database.listenUrlKey }}
         - name: BROKER_LISTEN_DATABASE_URL_FILE
@@ -245,11 +249,6 @@ spec:
         periodSeconds: {{ $v.probes.periodSeconds }}
         failureThreshold: {{ $v.probes.failureThreshold }}
         timeoutSeconds: {{ $v.probes.timeoutSeconds }}
-      {{- if $v.drainSeconds }}
-      lifecycle:
-        preStop:
-          exec: {command: [sleep, {{ $v.drainSeconds | quote }}]}
-      {{- end }}
       resources:
         {{- toYaml .resources | nindent 8 }}
       volumeMounts:
