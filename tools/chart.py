@@ -22,11 +22,12 @@ CHART = Path(__file__).parent.parent / "charts" / "azure-service-broker"
 # What the chart sets itself, from values of its own or because its pods are laid out so.
 SET_BY_THE_CHART = {
     *secret_names(),
-    "admin_host", "admin_port", "azure_ca_file", "azure_federated_token_file", "catalog_folder", "data_plane_ca_file",
-    "health_host", "health_port", "host", "port", "stop_after", "tls_certificate_file", "tls_key_file",
+    "admin_host", "admin_port", "azure_ca_file", "azure_federated_token_file", "catalog_overlays", "data_plane_ca_file",
+    "health_host", "health_port", "host", "port", "stop_after", "tenant_rules",
+    "tls_certificate_file", "tls_key_file",
 }  # fmt: skip
-# For development only: reached by `extraEnv`.
-FOR_DEVELOPMENT = {"azure_token_file"}
+# Of use for development, or in an image of one's own: reached by `extraEnv`.
+BY_EXTRA_ENV = {"azure_token_file", "catalog_folder"}
 NEEDED = ["azure_authentication", "azure_location", "azure_subscription_id", "broker_id"]
 DURATION = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
 
@@ -35,7 +36,7 @@ def settings_schema() -> dict[str, Any]:
     properties = {
         name: {"description": about.description, **setting_schema(about)}
         for name, about in sorted(Settings.model_fields.items())
-        if name not in SET_BY_THE_CHART | FOR_DEVELOPMENT
+        if name not in SET_BY_THE_CHART | BY_EXTRA_ENV
     }
     # The pod's grace period is made of it.
     properties["stop_within"]["pattern"] = r"^([2-9]|[1-9]\d+)s$"

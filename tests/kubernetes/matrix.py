@@ -36,6 +36,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "platforms": {"existingSecret": "broker-platforms"},
         "operators": {"existingSecret": "broker-operators", "ownPort": True},
         "tls": {"existingSecret": "broker-tls"},
+        "tenants": {"existingConfigMap": "broker-tenants", "key": "rules.yaml"},
         "serviceCatalog": {
             "register": "cluster",
             "existingSecret": "broker-registration",
@@ -107,8 +108,12 @@ MATRIX: dict[str, dict[str, Any]] = {
         "azure": {"workloadIdentity": {"webhook": False}},
         "catalog": {
             "files": PLAN_FILES,
-            "configMaps": [{"name": "team-plans", "items": [{"key": "a.yaml", "path": "team/a.yaml"}]}],
+            "configMaps": [
+                {"name": "team-plans", "items": [{"key": "a.yaml", "path": "team/a.yaml"}]},
+                {"name": "more-plans"},
+            ],
         },
+        "tenants": {"rules": [{"name": "everybody", "location": "westeurope"}]},
         "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a.example/b": "c"}},
         "listenAddress": "::",
         "serviceAccount": {"name": "an-account", "annotations": {"a.example/b": "c"}},

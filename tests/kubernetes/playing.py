@@ -51,19 +51,24 @@ class Cluster:
                 time.sleep(0.1)
             return subprocess.CompletedProcess(command, process.returncode, "".join(told))
 
-    def deployments(self) -> dict[str, int]:
-        listed = self.server.get(f"/apis/apps/v1/namespaces/{self.namespace}/deployments")["items"]
-        return {one["metadata"]["name"]: one["metadata"]["generation"] for one in listed}
+    def listed(self, version: str, resource: str) -> list[dict[str, Any]]:
+        prefix = "apis" if "/" in version else "api"
+        items: list[dict[str, Any]] = self.server.get(
+            f"/{prefix}/{version}/namespaces/{self.namespace}/{resource}"
+        )["items"]
+        return items
 
-    def object(self, path: str, name: str) -> Any:
-        prefix = {"deployments": "/apis/apps/v1"}.get(path, "/api/v1")
-        return self.server.get(f"{prefix}/namespaces/{self.namespace}/{path}/{name}")
+    def deployments(self) -> dict[str, int]:
+        listed = self.listed("apps/v1", "deployments")
+        return {one["metadata"]["name"]: one["metadata"]["generation"] for one in listed}
 
     def pod(self, deployment: str, number: int = 0) -> Pod:
         """A pod of that Deployment as it is now, not started yet."""
-        template = self.object("deployments", deployment)["spec"]["template"]
+        (found,) = [
+            one for one in self.listed("apps/v1", "deployments") if one["metadata"]["name"] == deployment
+        ]
         folder = self.folder / f"{deployment}-{number}-{time.monotonic_ns()}"
-        return Pod(self.server, self.namespace, template, folder, dict(self.hosts))
+        return Pod(self.server, self.namespace, found["spec"]["template"], folder, dict(self.hosts))
 
     def _carry_out(self) -> None:
         base = f"/apis/batch/v1/namespaces/{self.namespace}/jobs"

@@ -5,14 +5,16 @@ import base64
 import json
 import os
 from pathlib import Path
+from uuid import uuid4
 
-import httpx
 import pytest
+import yaml
 
+from broker.simulator.certificates import CertificateAuthority
 from broker.store import instances
 from broker.store.database import Database
 from broker.store.sealing import KeyRing
-from tests.kubernetes.charts import pod_templates, rendered
+from tests.kubernetes.charts import TOP, pod_templates, rendered
 from tests.kubernetes.control_plane import api_server
 from tests.kubernetes.matrix import MATRIX, NEEDED, POSTGRESQL
 from tests.kubernetes.playing import Cluster, installation
@@ -159,7 +161,7 @@ def test_rights_in_one_namespace_suffice_to_install_and_to_upgrade(server, clust
 
 
 def secrets_of(cluster):
-    listed = cluster.server.get(f"/api/v1/namespaces/{cluster.namespace}/secrets")["items"]
+    listed = cluster.listed("v1", "secrets")
     return {one["metadata"]["name"]: one["data"] for one in listed if one["type"] == "Opaque"}
 
 
@@ -228,18 +230,41 @@ def test_a_migration_that_fails_stops_the_upgrade_before_anything_is_replaced(cl
     assert cluster.deployments() == {FULL: 1}
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
-def test_the_pods_run_as_they_are_declared(cluster, apart):
-    values = {
-        **VALUES,
-        "runner": {"separate": apart},
-        "settings": {**VALUES["settings"], "stop_within": "4s"},
-    }
+def on_postgresql(**more):
+    settings = {**VALUES["settings"], "stop_within": "4s"}
+    return {**VALUES, "settings": settings, **more}
+
+
+# Values, and the Deployments of which a pod each is started.
+DECLARED = {
+    "two that do all": (on_postgresql(), [FULL, FULL]),
+    "API and runner apart": (on_postgresql(runner={"separate": True}), [FULL, f"{FULL}-runner"]),
+    "SQLite": (on_postgresql(database={"kind": "sqlite"}), [FULL]),
+    "TLS": (
+        on_postgresql(tls={"existingSecret": "broker-tls"}, serviceCatalog={"register": "namespaced"}),
+        [FULL],
+    ),
+    "an overlay and tenant rules": (
+        on_postgresql(
+            catalog={"files": {"storage/team-storage.yaml": "", "storage/account.json": ""}},
+            tenants={"rules": [{"name": "everybody", "plans": {"deny": ["azure-storage-account"]}}]},
+        ),
+        [FULL],
+    ),
+}
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_the_pods_run_as_they_are_declared(cluster, declared):
+    values, deployments = DECLARED[declared]
+    if "catalog" in values:
+        values = {**values, "catalog": {"files": an_overlay()}}
+    name = f"{FULL}.{cluster.namespace}.svc"
+    authority = certificates(cluster, name)
     installed = cluster.helm("install", *installation(), values=json.dumps(values))
     assert installed.returncode == 0, installed.stdout
-    deployments = [FULL, f"{FULL}-runner"] if apart else [FULL, FULL]
-    pods = [cluster.pod(name, number) for number, name in enumerate(deployments)]
-    cluster.hosts[f"{FULL}.{cluster.namespace}.svc"] = pods[0].address
+    pods = [cluster.pod(deployment, number) for number, deployment in enumerate(deployments)]
+    cluster.hosts[name] = pods[0].address
 
     try:
         for pod in pods:
@@ -247,18 +272,52 @@ def test_the_pods_run_as_they_are_declared(cluster, apart):
         for pod in pods:
             pod.await_ready()
         hardened(pods)
-        answer = catalog(cluster, pods[0])
         tested = cluster.helm("test", "broker")
-        assert tested.returncode == 0, tested.stdout
-        assert [pod.stop() for pod in pods] == [0, 0]
+        stopped = [pod.stop() for pod in pods]
+        nobody = cluster.helm("test", "broker") if declared == "SQLite" else None
     finally:
         for pod in pods:
             pod.kill()
 
-    assert answer.status_code == 200
-    assert "The broker offers azure-" in cluster.logs[f"{FULL}-test"]
-    # Nobody serves any more, and the test says so.
-    assert cluster.helm("test", "broker").returncode != 0 if not apart else True
+    assert tested.returncode == 0, tested.stdout + cluster.logs[f"{FULL}-test"]
+    assert stopped == [0] * len(pods), pods[0].log("broker")
+    if declared == "an overlay and tenant rules":
+        assert "team-storage" in cluster.logs[f"{FULL}-test"]
+        assert "azure-storage-account," not in cluster.logs[f"{FULL}-test"]
+    if declared == "TLS":
+        (registered,) = cluster.listed("servicecatalog.k8s.io/v1beta1", "servicebrokers")
+        assert registered["spec"]["url"] == f"https://{name}:8080"
+        assert base64.b64decode(registered["spec"]["caBundle"]) == authority
+    if nobody is not None:
+        assert nobody.returncode != 0
+        assert "did not answer" in cluster.logs[f"{FULL}-test"]
+
+
+def an_overlay():
+    """An offering of a team's own: a shipped one under another name, with other ids."""
+    shipped = TOP / "catalog" / "storage"
+    offering = yaml.safe_load((shipped / "azure-storage-account.yaml").read_text())
+    offering |= {"id": str(uuid4()), "name": "team-storage"}
+    for plan in offering["plans"]:
+        plan["id"] = str(uuid4())
+    return {
+        "storage/team-storage.yaml": yaml.safe_dump(offering),
+        "storage/account.json": (shipped / "account.json").read_text(),
+    }
+
+
+def certificates(cluster, name):
+    """Put the Secret there that whoever manages certificates would; return the authority's certificate."""
+    authority = CertificateAuthority("of the tests")
+    issued = authority.issue(name)
+    data = {"tls.crt": issued.certificate_pem, "tls.key": issued.key_pem, "ca.crt": authority.certificate_pem}
+    secret = {
+        "metadata": {"name": "broker-tls"},
+        "type": "kubernetes.io/tls",
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+    cluster.server.asked("POST", f"/api/v1/namespaces/{cluster.namespace}/secrets", json=secret)
+    return authority.certificate_pem
 
 
 def hardened(pods):
@@ -273,10 +332,3 @@ def hardened(pods):
         mounts = Path(f"/proc/{pod.processes[-1].pid}/mounts").read_text().splitlines()
         (root,) = [line.split() for line in mounts if line.split()[1] == "/"]
         assert "ro" in root[3].split(",")
-
-
-def catalog(cluster, pod):
-    held = secrets_of(cluster)[f"{FULL}-platforms"]
-    credentials = tuple(base64.b64decode(held[key]).decode() for key in ("username", "password"))
-    headers = {"X-Broker-API-Version": "2.14"}
-    return httpx.get(f"http://{pod.address}:8080/v2/catalog", auth=credentials, headers=headers)

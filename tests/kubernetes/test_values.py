@@ -9,7 +9,7 @@ import yaml
 from broker.settings import Settings, secret_names
 from tests.kubernetes.charts import CHART, NEWEST, TOP, Refused, containers, helm, named, of_kind, rendered
 from tests.kubernetes.matrix import MATRIX, NEEDED, POSTGRESQL
-from tools.chart import FOR_DEVELOPMENT, SET_BY_THE_CHART, described_values, pages
+from tools.chart import BY_EXTRA_ENV, SET_BY_THE_CHART, described_values, pages
 
 LEAST = MATRIX["the least that is needed"]
 needs_helm = pytest.mark.needs("helm")
@@ -76,7 +76,7 @@ def test_every_setting_of_the_broker_can_be_reached():
 
     in_settings = whole["properties"]["settings"]["properties"].keys()
 
-    assert in_settings | SET_BY_THE_CHART | FOR_DEVELOPMENT == Settings.model_fields.keys()
+    assert in_settings | SET_BY_THE_CHART | BY_EXTRA_ENV == Settings.model_fields.keys()
     assert not in_settings & set(secret_names())
 
 
@@ -107,7 +107,8 @@ def test_what_the_chart_sets_itself_is_set_by_some_values():
         ({"autoscaling": {"minReplica": 2}}, "minReplica"),
         ({"database": {"kind": "mysql"}}, "kind"),
         ({"image": {"digest": "sha256:1"}}, "digest"),
-        ({"catalog": {"files": {"an-offering.yaml": ""}}}, "an-offering.yaml"),
+        ({"catalog": {"files": {"an-offering.txt": ""}}}, "an-offering.txt"),
+        ({"tenants": {"rules": [{"name": "a"}], "existingConfigMap": "b"}}, "one of them must go"),
         ({"catalog": {"files": {"a/../../b.yaml": ""}}}, "b.yaml"),
         ({"serviceCatalog": {"register": "yes"}}, "register"),
         ({"database": {"existingSecret": ""}}, "database.existingSecret: is needed"),

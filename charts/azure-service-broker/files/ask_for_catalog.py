@@ -21,7 +21,7 @@ asked = urllib.request.Request(
 )
 trusted = os.environ.get("BROKER_TEST_CA_FILE")
 context = ssl.create_default_context(cafile=trusted if trusted and os.path.exists(trusted) else None)
-for patience in range(30, -1, -1):
+for patience in range(10, -1, -1):
     try:
         with urllib.request.urlopen(asked, timeout=10, context=context) as answer:
             services = json.load(answer)["services"]

@@ -93,7 +93,10 @@ platforms), resources.
 {{- $tls := and .api (include "broker.tlsSecret" .root) -}}
 {{- $operators := and .api $v.operators.existingSecret -}}
 {{- $identity := eq $v.settings.azure_authentication "workload-identity" -}}
-{{- $catalog := or $v.catalog.files $v.catalog.configMaps -}}
+{{- $overlays := list -}}
+{{- if $v.catalog.files }}{{ $overlays = append $overlays "values" }}{{ end -}}
+{{- range $v.catalog.configMaps }}{{ $overlays = append $overlays .name }}{{ end -}}
+{{- $rules := or $v.tenants.rules $v.tenants.existingConfigMap -}}
 metadata:
   labels:
     {{- include "broker.selector" $root | nindent 4 }}
@@ -109,8 +112,8 @@ metadata:
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: broker
-    # The broker reads both at its start.
-    checksum/configuration: {{ list $v.settings $v.catalog | toJson | sha256sum }}
+    # The broker reads them at its start; catalogs and tenant rules it follows.
+    checksum/settings: {{ toJson $v.settings | sha256sum }}
     {{- with $v.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -227,9 +230,13 @@ spec:
         - name: BROKER_AZURE_FEDERATED_TOKEN_FILE
           value: /var/run/secrets/azure/tokens/azure-identity-token
         {{- end }}
-        {{- if $catalog }}
-        - name: BROKER_CATALOG_FOLDER
-          value: /etc/broker/catalog
+        {{- with $overlays }}
+        - name: BROKER_CATALOG_OVERLAYS
+          value: /etc/broker/overlays/{{ join ",/etc/broker/overlays/" . }}
+        {{- end }}
+        {{- if $rules }}
+        - name: BROKER_TENANT_RULES
+          value: /etc/broker/tenants/{{ ternary $v.tenants.key "tenants.yaml" (ne $v.tenants.existingConfigMap "") }}
         {{- end }}
         {{- with $v.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -271,9 +278,14 @@ spec:
           mountPath: /etc/broker/data-plane-ca
           readOnly: true
         {{- end }}
-        {{- if $catalog }}
-        - name: catalog
-          mountPath: /etc/broker/catalog
+        {{- range $overlays }}
+        - name: overlay-{{ trunc 50 . | trimSuffix "-" }}
+          mountPath: /etc/broker/overlays/{{ . }}
+          readOnly: true
+        {{- end }}
+        {{- if $rules }}
+        - name: tenants
+          mountPath: /etc/broker/tenants
           readOnly: true
         {{- end }}
         {{- if and $identity (not $v.azure.workloadIdentity.webhook) }}
@@ -327,23 +339,25 @@ spec:
       configMap:
         name: {{ . }}
     {{- end }}
-    {{- if $catalog }}
-    - name: catalog
-      projected:
-        sources:
-          {{- if $v.catalog.files }}
-          - configMap:
-              name: {{ $full }}-catalog
-              items:
-                {{- range $path, $content := $v.catalog.files }}
-                - key: {{ $path | replace "/" "__" }}
-                  path: {{ $path }}
-                {{- end }}
+    {{- if $v.catalog.files }}
+    - name: overlay-values
+      configMap:
+        name: {{ $full }}-catalog
+        items:
+          {{- range $path, $content := $v.catalog.files }}
+          - key: {{ $path | replace "/" "__" }}
+            path: {{ $path }}
           {{- end }}
-          {{- range $v.catalog.configMaps }}
-          - configMap:
-              {{- toYaml . | nindent 14 }}
-          {{- end }}
+    {{- end }}
+    {{- range $v.catalog.configMaps }}
+    - name: overlay-{{ trunc 50 .name | trimSuffix "-" }}
+      configMap:
+        {{- toYaml . | nindent 8 }}
+    {{- end }}
+    {{- if $rules }}
+    - name: tenants
+      configMap:
+        name: {{ default (printf "%s-tenants" $full) $v.tenants.existingConfigMap }}
     {{- end }}
     {{- if and $identity (not $v.azure.workloadIdentity.webhook) }}
     - name: azure-identity-token

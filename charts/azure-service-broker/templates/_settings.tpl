@@ -39,6 +39,9 @@
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) -}}
   {{- fail "tls.certManager.issuerRef.name: is needed by tls.certManager.enabled" -}}
 {{- end -}}
+{{- if and $v.tenants.rules $v.tenants.existingConfigMap -}}
+  {{- fail "tenants.existingConfigMap: is set together with tenants.rules; one of them must go" -}}
+{{- end -}}
 {{- if and (ne $v.serviceCatalog.register "none") $v.platforms.existingSecret (not $v.serviceCatalog.existingSecret) -}}
   {{- fail "serviceCatalog.existingSecret: is needed with platforms.existingSecret; name a Secret with username and password" -}}
 {{- end -}}
