@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from broker.catalog.form_faults import faults_of_validation
 from broker.catalog.format import OfferingFile
 from broker.catalog.offerings import service_offering
 from broker.catalog.origins import Origins
+from broker.catalog.overlays import is_overlay, laid_over
 from broker.catalog.sources import Source
 from broker.catalog.templates import Template, template_of
 from broker.domain.catalog import Catalog, ServiceOffering
@@ -51,7 +53,8 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
     Faults name a file by its path, and by its source before it where there are several.
     """
     models, faults = _models(sources)
-    read: list[tuple[Source, Document, OfferingFile]] = []
+    documents: list[tuple[Source, Document]] = []
+    overlays: list[Document] = []
     for source in sources:
         prefix = f"{source.name}/" if len(sources) > 1 else ""
         if not source.offerings:
@@ -62,10 +65,18 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
             except Unreadable as unreadable:
                 faults.append(unreadable.fault)
                 continue
-            try:
-                read.append((source, document, OfferingFile.model_validate(document.data)))
-            except ValidationError as invalid:
-                faults += faults_of_validation(document, invalid)
+            if is_overlay(document):
+                overlays.append(document)
+            else:
+                documents.append((source, document))
+    whole, hidden, found = laid_over([document for _, document in documents], overlays)
+    faults += found
+    read: list[tuple[Source, Document, OfferingFile]] = []
+    for (source, _), document in zip(documents, whole, strict=True):
+        try:
+            read.append((source, document, OfferingFile.model_validate(document.data)))
+        except ValidationError as invalid:
+            faults += faults_of_validation(document, invalid)
     ids = {offering.name: offering.id for _, _, offering in read}
     offerings: list[ServiceOffering] = []
     for source, document, offering in read:
@@ -75,12 +86,20 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
             continue
         faults += guard.faults_of_offering(document, offering, template, ids, models)
         if offering.parent is None or offering.parent in ids:
-            offerings.append(service_offering(offering, template, ids.get(offering.parent or "")))
+            made = service_offering(offering, template, ids.get(offering.parent or ""))
+            offerings.append(_hidden(made, hidden.get(offering.name, frozenset())))
     catalog = Catalog(
         tuple(offerings), origins=Origins((document, offering) for _, document, offering in read)
     )
     faults += guard.faults_of_catalog([(document, offering) for _, document, offering in read])
     return catalog, bounded(faults)
+
+
+def _hidden(offering: ServiceOffering, names: frozenset[str | None]) -> ServiceOffering:
+    if not names:
+        return offering
+    plans = tuple(replace(plan, withdrawn=plan.name in names) for plan in offering.plans)
+    return replace(offering, plans=plans, withdrawn=None in names)
 
 
 def _models(sources: Sequence[Source]) -> tuple[Models, list[Fault]]:
