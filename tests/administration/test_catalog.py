@@ -65,7 +65,7 @@ def test_what_is_registered_is_published_and_shown_with_who_and_why(alice, reade
     assert (listed["revision"], listed["in_force"], listed["plans"]) == (revision, True, 4)
     assert [row["action"] for row in alice.audited("catalog source teams")][-1] == "register"
     gone = alice.deed("/catalog/sources/teams/unregister")
-    assert gone.json()["effects"][-1].endswith("is removed.")
+    assert gone.json()["effects"] == [f"{name_of(offering_files)}: the service offering is no longer there"]
 
 
 def test_the_same_registration_again_changes_nothing(alice, files):
@@ -81,7 +81,8 @@ def test_a_dry_run_tells_what_would_change_and_publishes_nothing(alice, files):
 
     assert (told["published"], told["refused"], told["revision"]) == (False, False, before)
     assert told["effects"] == [
-        f"The plan {name_of(files)}/{plan} is changed." for plan in offered(alice, name_of(files))
+        f"{name_of(files)}/{plan}, free: False becomes True"
+        for plan in sorted(offered(alice, name_of(files)))
     ]
     assert alice.get("/catalog").json()["revision"] == before
 
@@ -164,12 +165,12 @@ def test_a_plan_is_withdrawn_and_restored_by_its_name(alice, files):
     still = offered(alice, name)
     restored = alice.deed("/catalog/restore", what=f"{name}/premium-block-blob")
 
-    assert withdrawn.json()["effects"] == [f"The plan {name}/premium-block-blob is withdrawn."]
+    assert withdrawn.json()["effects"] == [f"{name}/premium-block-blob, withdrawn: can no longer be ordered"]
     assert while_withdrawn == still
     assert [plan for plan, may in still.items() if not may] == ["premium-block-blob"]
     assert not again["published"]
     assert replaced["published"]
-    assert restored.json()["effects"] == [f"The plan {name}/premium-block-blob is offered again."]
+    assert restored.json()["effects"] == [f"{name}/premium-block-blob, withdrawn: can be ordered again"]
     assert all(offered(alice, name).values())
     assert [row["action"] for row in alice.audited(f"catalog {name}/premium")] == ["withdraw", "restore"]
 

@@ -1,4 +1,4 @@
-"""The examples of `docs/operating.md` that act as an operator, run as they stand there."""
+"""The examples of the documents that act as an operator, run as they stand there."""
 
 import subprocess
 import sys
@@ -6,13 +6,14 @@ import sys
 import pytest
 
 from tests.administration.test_deletions import family
-from tests.docs.test_examples import OPERATING, blocks
+from tests.docs.test_examples import OPERATING, TOP, blocks
 from tests.lifecycle.conftest import PARENT, PARENTS
 from tests.osb.platform import an_id, order
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
-EXAMPLES = [block for block in blocks(OPERATING) if block.marks[:1] == ("operator",)]
+PAGES = (OPERATING, TOP / "docs" / "catalog-sources.md")
+EXAMPLES = [block for page in PAGES for block in blocks(page) if block.marks[:1] == ("operator",)]
 assert len(EXAMPLES) >= 7, "the marks above the examples have changed"
 
 
@@ -50,6 +51,16 @@ def burning(platform, external):
     return names
 
 
+def a_folder(place, files):
+    names = {"FOLDER": str(place / "folder")}
+    for path, text in files.items():
+        (place / "folder" / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / "folder" / path).write_text(text, encoding="utf-8")
+        if path.endswith(".yaml"):
+            names["OFFERING"] = path.split("/")[1].removesuffix(".yaml")
+    return names
+
+
 def past(platform):
     instance = platform.ready()
     platform.gone(instance)
@@ -57,7 +68,9 @@ def past(platform):
 
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=str)
-def test_each_example_of_an_operator_runs(block, environment, platform, external, alice):
+def test_each_example_of_an_operator_runs(
+    block, environment, platform, external, alice, tmp_path, offering_files
+):
     names = {
         "look": lambda: bound(platform),
         "failed-deletion": lambda: failed_deletion(platform, external, alice),
@@ -68,6 +81,7 @@ def test_each_example_of_an_operator_runs(block, environment, platform, external
         "past": lambda: past(platform),
         "keys": lambda: {"INSTANCE": platform.ready()},
         "resources": dict,
+        "catalog": lambda: a_folder(tmp_path, offering_files),
     }[block.marks[1]]()
     script = f'set -eu\nosb() {{ "{sys.executable}" -m broker "$@"; }}\n{block.code}'
 
@@ -77,7 +91,7 @@ def test_each_example_of_an_operator_runs(block, environment, platform, external
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,  # seven processes on a busy machine
+        timeout=120,  # eight processes on a busy machine
         check=False,
     )
 
@@ -104,5 +118,8 @@ def test_each_example_of_an_operator_runs(block, environment, platform, external
             assert ran.stdout.splitlines()[0].split() == ["KEY", "VALUES", "AT", "HAND", "SEALS"]
         case "resources":
             assert "There is no orphan." in ran.stdout
+        case "catalog":
+            assert "can be ordered again" in ran.stdout
+            assert alice.get("/catalog/sources").json()["items"] == []
         case "past":
             assert "Deprovisioned." in ran.stdout

@@ -9,6 +9,7 @@ from broker.catalog.file_sets import Files, overlay_names
 from broker.catalog.reader import read_sources
 from broker.catalog.sources import Source
 from broker.shipped import shipped
+from tests.docs.test_examples import TOP, blocks
 
 STORAGE = Source.of_folder("built-in", shipped("catalog"))
 NAME = "azure-storage-account"
@@ -226,3 +227,14 @@ def test_overlay_folders_of_the_same_name_are_told_apart(tmp_path):
     ]
 
     assert list(overlay_names(folders)) == ["catalog", "catalog-2", "built-in-2", "overlay"]
+
+
+def test_the_overlay_of_the_documents_is_one():
+    (block,) = (block for block in blocks(TOP / "docs" / "catalog-sources.md") if block.language == "yaml")
+
+    catalog, faults = overlaid(block.code)
+
+    assert refused(faults) == []
+    assert {plan.name for plan in offering_of(catalog).offered} == {
+        "standard-lrs", "standard-zrs", "standard-grs", "cool"
+    }  # fmt: skip

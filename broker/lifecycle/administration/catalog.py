@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.catalog.effects import effects
+from broker.catalog.differences import differences
 from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.file_sets import set_of
-from broker.catalog.publishing import Proposal, Publisher
+from broker.catalog.publishing import Answer, Proposal, Publisher
 from broker.catalog.source import CatalogSource, catalog_of
 from broker.catalog.sources import Source
 from broker.catalog.watching import FileWatch
@@ -334,7 +335,7 @@ class CatalogAdministration:
             revision=answer.revision,
             published=answer.published,
             refused=answer.refused,
-            effects=() if answer.refused else effects(answer.before, answer.proposed),
+            effects=() if answer.refused else await asyncio.to_thread(_effects, answer),
             faults=answer.faults,
             dry_run=deed.dry_run,
         )
@@ -342,6 +343,13 @@ class CatalogAdministration:
     async def _unread(self, deed: Deed, faults: Sequence[Fault]) -> Proposed:
         revision = self._catalog.current().revision
         return Proposed(revision, False, bool(refused(faults)), (), sorted(faults), deed.dry_run)
+
+
+def _effects(answer: Answer) -> list[str]:
+    return [
+        f"{one.thing}, {one.field}: {one.text}" if one.field else f"{one.thing}: {one.text}"
+        for one in differences(answer.before, answer.proposed)
+    ]
 
 
 def _meant(catalog: Catalog, what: str) -> tuple[str, str | None]:
