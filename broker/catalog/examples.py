@@ -44,7 +44,7 @@ def parameters_of(chain: Sequence[Chosen], place: int) -> dict[str, Any]:
     properties: Mapping[str, Mapping[str, Any]] = schema.get("properties") or {}
     found = {}
     for name in schema.get("required", ()):
-        found[name] = _alias(place - 1) if name == "parentAlias" else _some(properties.get(name, {}))
+        found[name] = _alias(place - 1) if name == "parentAlias" else sample(properties.get(name, {}))
     if place < len(chain) - 1 and plan.takes_alias:
         found["alias"] = _alias(place)
     with_default = [
@@ -61,14 +61,16 @@ def _alias(place: int) -> str:
     return ALIAS if place == 0 else f"{ALIAS}-{place + 1}"
 
 
-def _some(schema: Mapping[str, Any]) -> Any:
-    """A value for what has no default; what only its author can know is said to be so."""
+def sample(schema: Mapping[str, Any]) -> Any:
+    """Return a value for what has no default, to be replaced by its user's own."""
     if schema.get("enum"):
         return schema["enum"][0]
     kind = schema.get("type")
+    if kind == "string":
+        return "<yours>"[: schema.get("maxLength", 7)].ljust(schema.get("minLength", 0), "x")
     if kind in {"integer", "number"}:
         return schema.get("minimum", 1)
-    return {"boolean": False, "array": [], "object": {}}.get(str(kind), "<yours>")
+    return {"boolean": False, "array": [], "object": {}}.get(str(kind))
 
 
 def _manifests(chain: Sequence[Chosen]) -> str:

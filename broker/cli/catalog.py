@@ -5,6 +5,7 @@ from broker.cli import (
     catalog_diff,
     catalog_docs,
     catalog_model,
+    catalog_new,
     catalog_registry,
     catalog_trial,
 )
@@ -15,6 +16,7 @@ app.command("check")(catalog_check.check)
 app.command("diff")(catalog_diff.diff)
 app.command("docs")(catalog_docs.docs)
 app.command("model")(catalog_model.model)
+app.command("new")(catalog_new.new)
 app.command("try")(catalog_trial.try_)
 app.command("register")(catalog_registry.register)
 app.command("unregister")(catalog_registry.unregister)
