@@ -94,18 +94,24 @@ class Points(Failpoints):
 
 
 class Time:
-    """The one clock: the database's, and the steady one of each process."""
+    """The database's clock, which may jump, and the steady one of all processes, which does not."""
 
     def __init__(self, start: datetime) -> None:
-        self._start = self.now = start
+        self.now = start
+        self._steady = timedelta(0)
         self.tell: Callable[[datetime], None] = lambda _: None
 
     def passes(self, by: timedelta) -> None:
+        self._steady += by
+        self.jumps(by)
+
+    def jumps(self, by: timedelta) -> None:
+        """Set the database's clock forward, and no other."""
         self.now += by
         self.tell(self.now)
 
     def monotonic(self) -> float:
-        return (self.now - self._start).total_seconds()
+        return self._steady.total_seconds()
 
 
 @contextlib.contextmanager
@@ -133,8 +139,27 @@ class Witness:
     writes: list[datetime] = field(default_factory=list)
     """When something was made outside."""
     wrongs: list[str] = field(default_factory=list)
+    steps: list["Begun"] = field(default_factory=list)
+    """Those in flight, of processes that are alive or stand still."""
     fence_of: Callable[[UUID], int | None] = lambda _: None
     """The highest fence of an operation in progress; None when it has ended."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A step in flight, and the earliest end of the lease that protects it."""
+
+    operation: UUID
+    fence: int
+    instance: UUID
+    binding: UUID | None
+    life: Life
+    leased_until: datetime
+
+    def in_the_way_of(self, other: "Begun") -> bool:
+        """Whether the other one may not begin while this one is protected."""
+        same = self.instance == other.instance and other.binding in {None, self.binding}
+        return same and not self.life.dead and self.life is not other.life
 
 
 class Mortal(Imagined):
@@ -160,24 +185,37 @@ class Mortal(Imagined):
     async def unbind(self, work: Work) -> Next:
         return await self._step(super().unbind, work)
 
+    async def asked(self, name: str) -> None:
+        await self.life.call()
+
     async def _step(self, step, work: Work) -> Next:
+        binding = work.binding.key if work.binding else None
+        key, fence = work.operation.id, work.operation.fence
+        begun = Begun(key, fence, work.instance.key, binding, self.life, self.time.now + LEASE)
+        for other in self.witness.steps:
+            if other.in_the_way_of(begun) and self.time.now < other.leased_until:
+                self.witness.wrongs.append(
+                    f"{key} ({work.operation.kind}) began within the lease of {other.operation}"
+                )
+        self.witness.steps.append(begun)
+        try:
+            return await self._watched(step, work)
+        finally:
+            self.witness.steps.remove(begun)
+
+    async def _watched(self, step, work: Work) -> Next:
         began, thaws = self.time.now, self.life.thaws
         await self.life.call()
-        frozen = self.life.thaws > thaws
-        fence = self.witness.fence_of(work.operation.id) if frozen else work.operation.fence
-        if fence not in {None, work.operation.fence} and self.time.now < began + LEASE:
-            self.witness.wrongs.append(f"{work.operation.id} was taken over within its lease")
-        made, calls = self.world.count("make"), self.world.count("guarded call") + self.world.count("remove")
+        made, removed = self.world.count("make"), self.world.count("remove")
         try:
             after = await step(work)
         finally:
-            called = self.world.count("guarded call") + self.world.count("remove") > calls
-            # Whose operation was ended meanwhile may still call within its lease: a successor waits for that.
-            late = fence is not None or self.time.now >= began + LEASE
-            if frozen and called and late and fence != work.operation.fence:
-                self.witness.wrongs.append(
-                    f"{work.operation.id}: a late call for fence {work.operation.fence}"
-                )
+            frozen, mine = self.life.thaws > thaws, work.operation.fence
+            fence = self.witness.fence_of(work.operation.id) if frozen else mine
+            if fence not in {None, mine} and self.time.now < began + LEASE:
+                self.witness.wrongs.append(f"{work.operation.id} was taken over within its lease")
+            if fence != mine and (self.world.count("make"), self.world.count("remove")) != (made, removed):
+                self.witness.wrongs.append(f"{work.operation.id}: a late call for fence {mine}")
         for _ in range(self.world.count("make") - made):
             self.witness.writes.append(self.time.now)
             self.meter.called(work.operation.subscription, "write", region=None, remaining=None)

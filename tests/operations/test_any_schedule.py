@@ -109,7 +109,7 @@ THINGS = st.one_of(
     thing("unbind", INSTANCES, BINDINGS, YES_OR_NO, FUSES),
     thing("work", RUNNERS, FUSES, st.integers(1, 5)),
     thing("work", RUNNERS, FUSES, st.integers(1, 5)),
-    thing("freeze", st.integers(0, 3), PASSING, st.none() | INSTANCES, st.integers(0, 3)),
+    thing("freeze", st.integers(0, 4), PASSING, YES_OR_NO, st.none() | INSTANCES, st.integers(0, 3)),
     thing("time_passes", PASSING),
     thing("outside", st.one_of(st.just(set()), st.sets(WORDS, max_size=2))),
     WORK,
@@ -209,7 +209,9 @@ class AnySchedule(RuleBasedStateMachine):
         self.ask(lambda: self.instances.update(request), fuse)
 
     def delete(self, number: int, fuse: int | None) -> None:
-        number = self.one_that_is_there(number)
+        self.deleted(self.one_that_is_there(number), fuse)
+
+    def deleted(self, number: int, fuse: int | None) -> None:
         service, plan, _ = ORDERED[number]
         request = DeprovisionRequest(CALLER, f"i{number}", service, plan, accepts_incomplete=True)
         self.ask(lambda: self.instances.deprovision(request), fuse)
@@ -246,8 +248,12 @@ class AnySchedule(RuleBasedStateMachine):
             self.work(0, None, 5)
             self.stage.time.passes(timedelta(seconds=10))
 
-    def freeze(self, calls: int, by: timedelta, meanwhile: int | None, at_most: int) -> None:
-        """One process stands still at an external call; a deletion may come; the other one works; it wakes up."""
+    def freeze(self, calls: int, by: timedelta, jumping: bool, meanwhile: int | None, at_most: int) -> None:
+        """
+        One process stands still at an external call; a deletion may come; the other one works; it wakes up.
+
+        Meanwhile time passes, or the database's clock alone is set forward.
+        """
         if not self.stage.replicated:
             return
         frozen, other = self.process(0), self.process(1)
@@ -256,8 +262,8 @@ class AnySchedule(RuleBasedStateMachine):
         frozen.life.to_be_frozen = calls
         self.stage.run(frozen.work(2))
         if meanwhile is not None:
-            self.delete(meanwhile, None)
-        self.stage.time.passes(by)
+            self.deleted(meanwhile, None)
+        (self.stage.time.jumps if jumping else self.stage.time.passes)(by)
         if at_most:
             self.stage.run(other.work(at_most))
         frozen.life.thaw()
