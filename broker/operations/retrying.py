@@ -8,6 +8,8 @@ from datetime import timedelta
 from broker.provisioners.base import StepFailed
 
 FIRST_DELAY = timedelta(seconds=1)
+LONGEST_RETRY_AFTER = timedelta(minutes=10)
+"""However late the other side wants to be asked again: a slip of its would hold an operation up to its deadline."""
 LONGEST_DELAY = timedelta(seconds=60)
 SHORTEST_DELAY = timedelta(milliseconds=200)
 UNFORESEEN_AT_MOST = 20
@@ -46,7 +48,7 @@ def back_off(errors: int, *, spread: float, retry_after: timedelta | None = None
     Return how long to wait after this many errors in a row.
 
     Without a word from the other side: anything up to a limit that doubles each time ("full jitter"), so that
-    those who failed together do not come back together. With one: no earlier than it says.
+    those who failed together do not come back together. With one: no earlier than it says, within reason.
 
     Args:
         errors: How many there were, this one included.
@@ -56,5 +58,6 @@ def back_off(errors: int, *, spread: float, retry_after: timedelta | None = None
     doublings = min(max(errors, 1) - 1, 10)
     longest = min(LONGEST_DELAY, FIRST_DELAY * (1 << doublings))
     if retry_after is not None:
-        return max(retry_after, SHORTEST_DELAY) + min(longest, timedelta(seconds=2)) * spread
+        wanted = min(max(retry_after, SHORTEST_DELAY), LONGEST_RETRY_AFTER)
+        return wanted + min(longest, timedelta(seconds=2)) * spread
     return max(SHORTEST_DELAY, longest * spread)

@@ -105,7 +105,9 @@ class Stocktaker:
             StoreUnavailable: The database is away; it is done again when the lease is over.
         """
         options = self._options
-        taking = await inventories.claim(self._database, owner=options.name, lease=options.lease)
+        taking = await inventories.claim(
+            self._database, owner=options.name, lease=options.lease, every=options.every
+        )
         if taking is None:
             return False
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Row, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from broker.store.call_meter import Account, CallCost, CallMeter
+from broker.store.call_meter import LONGEST_QUEUE, Account, CallCost, CallMeter
 from broker.store.database import Transaction
 from broker.store.tables import arm_budgets as table
 
@@ -71,6 +72,7 @@ class Budgets:
             )
             budgets._buckets[account, row.kind] = bucket
             news = meter.news(account, row.kind)
+            tx.undone.append(partial(meter.unheard, account, row.kind, news))
             if news.owed or (news.remaining is not None and news.remaining < bucket.tokens - news.owed):
                 tokens = min(size, bucket.tokens - news.owed)
                 bucket.tokens = tokens if news.remaining is None else min(tokens, news.remaining)
@@ -158,7 +160,8 @@ async def left(tx: Transaction, share: float = 1.0) -> dict[tuple[str, str], flo
 
 def pace(active: int, share: float) -> timedelta:
     """Return how long to wait at least between two looks when *active* operations are looked at in turn."""
-    return timedelta(seconds=active / ((1 - KEPT_FROM_POLLS) * REFILL_PER_SECOND["read"] * share))
+    seconds = active / ((1 - KEPT_FROM_POLLS) * REFILL_PER_SECOND["read"] * share)
+    return min(timedelta(seconds=seconds), LONGEST_QUEUE)
 
 
 def gathering(active: int, share: float) -> timedelta:

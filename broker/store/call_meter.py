@@ -110,6 +110,13 @@ class CallMeter:
         """Return, and forget, what was learnt of an account since it was asked last."""
         return News(self._owed.pop((account, kind), 0.0), self._remaining.pop((account, kind), None))
 
+    def unheard(self, account: Account, kind: str, news: News) -> None:
+        """Take news back: what was made of them was rolled back, or may have been."""
+        self._owe(account, kind, news.owed)
+        if news.remaining is not None:
+            since = self._remaining.get((account, kind), news.remaining)
+            self._remaining[account, kind] = min(news.remaining, since)
+
     def most(self, account: Account, kind: str) -> int | None:
         """Return the most that Azure ever said to be left: its bucket is no larger by much. None: it never said."""
         return self._most.get((account, kind))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -52,6 +52,8 @@ class Transaction:
         self.now = now
         self.wakes = False
         self.ended: list[UUID] = []
+        self.undone: list[Callable[[], None]] = []
+        """What is to be put back in this process if the transaction does not come to its end."""
         self.catalog_published = False
         """Whether replicas are to look for a newer catalog as soon as this is committed."""
         self.opens_all = True
@@ -198,11 +200,15 @@ class Database:
         engine = self._reading if read_only else self._writing
         try:
             connection, now = await self._begun(engine)
+            transaction = Transaction(self, connection, now)
             try:
-                transaction = Transaction(self, connection, now)
                 yield transaction
                 await self.wakeups.announce(transaction)
                 await connection.commit()
+            except BaseException:
+                for put_back in transaction.undone:
+                    put_back()
+                raise
             finally:
                 await asyncio.shield(connection.close())
         except (DBAPIError, PoolTimeout) as fault:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.instances import InstanceState
@@ -53,21 +53,29 @@ async def ask_for(tx: Transaction) -> None:
     await tx.execute(update(inventories).where(_MINE, inventories.c.owner.is_(None)).values(due_at=tx.now))
 
 
-async def claim(database: Database, *, owner: str, lease: timedelta) -> Taking | None:
+async def claim(
+    database: Database, *, owner: str, lease: timedelta, every: timedelta | None = None
+) -> Taking | None:
     """
     Take it up if it is due, and if nobody else did; None otherwise.
 
-    One whose taker died is due again when its lease is over.
+    One whose taker died is due again when its lease is over. What seems due much later than *every* from now was
+    written before the database's clock was set back, or when it was to be done less often: it is due, too.
     """
+    longest = 1.5 * (lease if every is None else max(every, lease))
+
+    def due(now: datetime) -> ColumnElement[bool]:
+        return or_(inventories.c.due_at <= now, inventories.c.due_at > now + longest)
+
     async with database.transaction(read_only=True) as tx:
-        due = select(inventories.c.fence).where(_MINE, inventories.c.due_at <= tx.now)
-        fence = (await tx.execute(due)).scalar()
+        found = await tx.execute(select(inventories.c.fence).where(_MINE, due(tx.now)))
+        fence = found.scalar()
     if fence is None:
         return None
     async with database.transaction() as tx:
         taken = await tx.execute(
             update(inventories)
-            .where(_MINE, inventories.c.fence == fence, inventories.c.due_at <= tx.now)
+            .where(_MINE, inventories.c.fence == fence, due(tx.now))
             .values(owner=owner, fence=fence + 1, due_at=tx.now + lease, started_at=tx.now)
         )
         return Taking(owner, fence + 1, lease) if taken.rowcount else None

@@ -4,6 +4,8 @@ import pytest
 from sqlalchemy import update
 
 from broker.domain.operations import Operation
+from broker.operations import stages
+from broker.operations.runner import RunnerOptions
 from broker.store import budgets, instances, operations, operations_queue
 from broker.store.budgets import BURST, Budgets
 from broker.store.call_meter import Account, CallCost, CallMeter
@@ -150,6 +152,35 @@ async def test_looks_that_are_sent_away_come_back_one_after_another_whenever_the
 
     # Polls may have 17.5 reads a second.
     assert [round(wait.total_seconds()) for wait in (*first, *later)] == [1, 3, 5, 7, 9]
+
+
+async def test_calls_that_were_counted_are_not_forgotten_when_their_transaction_is_rolled_back(
+    database: Database,
+):
+    meter = CallMeter()
+    meter.called("s", "delete", region=None, remaining=199)
+    await _debit(database, CallCost(writes=1), meter=meter)
+    for _ in range(150):
+        meter.called("s", "write", region=None, remaining=None)
+    meter.called("s", "delete", region=None, remaining=7)
+
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it is the block's end that matters
+        async with database.transaction() as tx:
+            left = await Budgets.locked(tx, {"s"}, meter)
+            await left.store()
+            meter.called("s", "write", region=None, remaining=None)
+            raise ZeroDivisionError
+    writes, deletes = await _debit(database, CallCost(writes=70), CallCost(deletes=27), meter=meter)
+
+    # 152 of 200 writes are gone; Azure has said that 7 deletions are left.
+    assert AT_ONCE < writes <= timedelta(seconds=2.3)
+    assert AT_ONCE < deletes <= timedelta(seconds=2)
+
+
+def test_however_many_wait_none_is_put_off_so_far_that_it_looks_like_a_clock_that_was_set_back():
+    furthest = stages.look_again_in(timedelta(seconds=5), pace=budgets.pace(1_000_000, 0.1), spread=1)
+
+    assert furthest < RunnerOptions(name="any").longest_wait
 
 
 def test_turns_are_not_given_away_for_ever_nor_after_a_clock_that_was_set_back():
