@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from broker.catalog import format as form
 from broker.catalog.faults import Fault
-from broker.catalog.files import Document
+from broker.catalog.files import Document, Place
+from broker.catalog.form_schema import form_schema, keys_at
+
+AT_MOST_NAMED = 8
 
 _MISSING: Mapping[str, str] = {
     "free": "is missing: platforms differ in what they take a plan for that does not say it, so say true or false",
@@ -28,8 +32,20 @@ def faults_of_validation(document: Document, invalid: ValidationError) -> list[F
     for error in invalid.errors(include_url=False):
         path = tuple(part for part in error["loc"] if part not in {"word", "derived", "[key]"})
         name = path[-1] if path and isinstance(path[-1], str) else ""
-        faults.append(document.fault(path, _said(name, error["type"], error["msg"], error.get("ctx") or {})))
+        said = _said(name, error["type"], error["msg"], error.get("ctx") or {})
+        if error["type"] == "extra_forbidden" and invalid.title == form.OfferingFile.__name__:
+            said += _meant(path)
+        faults.append(document.fault(path, said))
     return faults
+
+
+def _meant(path: Place) -> str:
+    """Name the key that was probably meant; or all there are, where there are few."""
+    known = sorted(keys_at(form_schema(), path[:-1]))
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known here: {', '.join(known)}" if 0 < len(known) <= AT_MOST_NAMED else ""
 
 
 def _said(name: str, kind: str, message: str, context: Mapping[str, object]) -> str:
@@ -37,6 +53,10 @@ def _said(name: str, kind: str, message: str, context: Mapping[str, object]) -> 
         return "is not known to this version"
     if kind == "missing":
         return _MISSING.get(name, "is missing")
+    if kind in {"dict_type", "model_type"}:
+        return "must be an object: keys with values"
+    if kind == "bool_type":
+        return "must be true or false"
     if kind == "value_error":
         return str(context.get("error", message))
     if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:

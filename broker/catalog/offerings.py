@@ -28,7 +28,7 @@ def service_offering(read: OfferingFile, template: Template, parent: str | None)
         bindings_retrievable=read.bindings_retrievable,
         allow_context_updates=read.allow_context_updates,
         tags=tuple(read.tags),
-        metadata=read.metadata,
+        metadata=read.metadata.as_json(),
         plans=tuple(_service_plan(read, plan, template, parent) for plan in read.plans),
     )
 
@@ -42,7 +42,9 @@ def user_parameters(read: OfferingFile, plan: PlanFile) -> dict[str, UserParamet
         narrowed = plan.user.get(name)
         found[name] = general
         if narrowed:
-            found[name] = general.model_copy(update=narrowed.model_dump(exclude_unset=True))
+            found[name] = general.model_copy(
+                update={key: getattr(narrowed, key) for key in narrowed.model_fields_set}
+            )
     return found
 
 
@@ -62,7 +64,7 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
         maintenance_info=MaintenanceInfo(maintenance.version, maintenance.description)
         if maintenance
         else None,
-        metadata=plan.metadata,
+        metadata=plan.metadata.as_json(),
         create_schema=schemas.create_schema(
             user, template.parameters, takes_alias=read.takes_alias, has_parent=parent is not None
         ),

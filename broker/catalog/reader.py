@@ -14,6 +14,7 @@ from broker.catalog.faults import CatalogRefused, Fault, bounded, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
 from broker.catalog.form_faults import faults_of_validation
 from broker.catalog.format import OfferingFile
+from broker.catalog.inheritance import written_out
 from broker.catalog.offerings import service_offering
 from broker.catalog.origins import Origins
 from broker.catalog.overlays import is_overlay, laid_over
@@ -72,7 +73,11 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
     whole, hidden, found = laid_over([document for _, document in documents], overlays)
     faults += found
     read: list[tuple[Source, Document, OfferingFile]] = []
-    for (source, _), document in zip(documents, whole, strict=True):
+    for (source, _), laid in zip(documents, whole, strict=True):
+        document, found = written_out(laid)
+        faults += found
+        if found:
+            continue
         try:
             read.append((source, document, OfferingFile.model_validate(document.data)))
         except ValidationError as invalid:

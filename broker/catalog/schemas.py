@@ -107,7 +107,7 @@ def _property(parameter: UserParameter, template: TemplateParameter | None) -> J
     elif default is None:
         default = _literal(declared.get("defaultValue"))
     allowed = parameter.allowed or declared.get("allowedValues")
-    items = dict(parameter.items or {})
+    items = parameter.items.as_json() if parameter.items else {}
     if kind == "array" and allowed:
         items["enum"] = list(allowed)
         allowed = None
@@ -126,7 +126,7 @@ def _property(parameter: UserParameter, template: TemplateParameter | None) -> J
         "items": items or None,
         "uniqueItems": parameter.unique_items,
         "maxProperties": parameter.max_properties,
-        "additionalProperties": parameter.additional,
+        "additionalProperties": parameter.additional.as_json() if parameter.additional else None,
     }
     return {key: value for key, value in found.items() if value is not None}
 

@@ -7,6 +7,7 @@ from broker.cli import (
     catalog_model,
     catalog_new,
     catalog_registry,
+    catalog_schema,
     catalog_trial,
 )
 
@@ -18,6 +19,7 @@ app.command("docs")(catalog_docs.docs)
 app.command("model")(catalog_model.model)
 app.command("new")(catalog_new.new)
 app.command("try")(catalog_trial.try_)
+app.command("schema")(catalog_schema.schema)
 app.command("register")(catalog_registry.register)
 app.command("unregister")(catalog_registry.unregister)
 app.command("withdraw")(catalog_registry.withdraw)

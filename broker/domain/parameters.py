@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend, validator_for
 
 from broker.domain.json_values import JsonObject, JsonValue, same_json
+from broker.domain.patterns import compiled
 from broker.errors import ChangeNotSupported, InvalidParameters
 
 _AT_MOST_FAULTS = 5
@@ -91,17 +91,8 @@ def _checker(draft: Any) -> Any:
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _compiled(pattern).search(instance):
+    if isinstance(instance, str) and not compiled(pattern).search(instance):
         yield ValidationError("does not match")
-
-
-@functools.lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    r"""Read a pattern as JSON Schema means it: `$` is the very end, where Python lets a line break follow."""
-    ends = re.sub(
-        r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", lambda found: r"\Z" if found[0] == "$" else found[0], pattern
-    )
-    return re.compile(ends)
 
 
 def merged(applied: JsonObject, given: JsonObject | None) -> JsonObject:

@@ -3,17 +3,23 @@
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from broker.catalog import format as form
+from broker.catalog.format import Strict
 
+PACKAGE = "broker.catalog.format."
 PAGE = Path(__file__).parents[2] / "docs" / "catalog.md"
-MODELS = [
-    kind
-    for kind in vars(form).values()
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == form.__name__
-]
-KEYS = sorted({name for model in MODELS for name in model.model_fields})
+
+
+def models(above: type[Strict]) -> list[type[Strict]]:
+    return [
+        model
+        for below in above.__subclasses__()
+        if below.__module__.startswith(PACKAGE)
+        for model in [below, *models(below)]
+    ]
+
+
+KEYS = sorted({field.alias or name for model in models(Strict) for name, field in model.model_fields.items()})
 
 
 @pytest.mark.parametrize("key", KEYS)

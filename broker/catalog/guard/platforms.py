@@ -9,8 +9,7 @@ specification's profile ("Service Metadata").
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from broker.catalog.files import Place
 from broker.catalog.format import OfferingFile, PlanFile
@@ -20,14 +19,6 @@ LONGEST_TAGS = 2048
 """Characters of all tags of an offering together (Cloud Controller, catalog validation)."""
 LONGEST_MAINTENANCE_INFO = 2000
 """Characters of maintenance_info as JSON (Cloud Controller, catalog validation)."""
-_TEXTS = (
-    "displayName",
-    "imageUrl",
-    "longDescription",
-    "providerDisplayName",
-    "documentationUrl",
-    "supportUrl",
-)
 
 
 def faults_for_platforms(read: OfferingFile) -> Iterator[Said]:
@@ -38,11 +29,9 @@ def faults_for_platforms(read: OfferingFile) -> Iterator[Said]:
             ("tags",),
             f"have more than {LONGEST_TAGS} characters together: Cloud Foundry takes no such catalog",
         )
-    yield from _of_metadata(("metadata",), read.metadata)
     for number, plan in enumerate(read.plans):
         path: Place = ("plans", number)
         yield from _of_description(path, plan.description)
-        yield from _of_metadata((*path, "metadata"), plan.metadata)
         yield from _of_maintenance(path, plan)
 
 
@@ -64,32 +53,3 @@ def _of_maintenance(path: Place, plan: PlanFile) -> Iterator[Said]:
             (*path, "maintenance_info"),
             f"has more than {LONGEST_MAINTENANCE_INFO} characters as JSON: Cloud Foundry takes no such catalog",
         )
-
-
-def _of_metadata(path: Place, metadata: Mapping[str, Any]) -> Iterator[Said]:
-    if not isinstance(metadata.get("shareable", False), bool):
-        yield (*path, "shareable"), "must be true or false: Cloud Foundry takes no such catalog otherwise"
-    for name in _TEXTS:
-        if not isinstance(metadata.get(name, ""), str):
-            yield (*path, name), "must be text: platforms show it"
-    bullets = metadata.get("bullets", [])
-    if not isinstance(bullets, list) or not all(isinstance(bullet, str) for bullet in bullets):
-        yield (*path, "bullets"), "must be a list of texts: platforms show them"
-    costs = metadata.get("costs", [])
-    if not isinstance(costs, list) or not all(_is_cost(cost) for cost in costs):
-        yield (
-            (*path, "costs"),
-            "must be a list of {amount: {CURRENCY: NUMBER}, unit: TEXT}: platforms show it",
-        )
-
-
-def _is_cost(cost: Any) -> bool:
-    amount = cost.get("amount") if isinstance(cost, Mapping) else None
-    return (
-        isinstance(amount, Mapping)
-        and bool(amount)
-        and all(
-            isinstance(number, int | float) and not isinstance(number, bool) for number in amount.values()
-        )
-        and isinstance(cost.get("unit"), str)
-    )

@@ -1,0 +1,33 @@
+"""
+The form of an offering's file. What is not named here is refused.
+
+The line below each key says what it means; the JSON schema for editors is made of them.
+"""
+
+from broker.catalog.format.bindings import BindingModesFile, ComposeFile, CredentialValue, Verb
+from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
+from broker.catalog.format.offerings import SCHEMA_FILE, OfferingFile, PlanFile
+from broker.catalog.format.parameters import UserParameter, ValueSchema
+from broker.catalog.format.resources import ResourceFile
+from broker.catalog.format.values import CREDENTIAL_KEY, GUID, NAME, VERSION, Name, Strict
+
+__all__ = [
+    "CREDENTIAL_KEY",
+    "GUID",
+    "NAME",
+    "SCHEMA_FILE",
+    "VERSION",
+    "BindingModesFile",
+    "ComposeFile",
+    "CredentialValue",
+    "Name",
+    "OfferingFile",
+    "OfferingMetadata",
+    "PlanFile",
+    "PlanMetadata",
+    "ResourceFile",
+    "Strict",
+    "UserParameter",
+    "ValueSchema",
+    "Verb",
+]

@@ -1,0 +1,169 @@
+"""How credentials are made: the verbs of a binding, and the ways to bind."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictStr
+
+from broker.catalog.format.values import CredentialKey, Description, Identifier, OneOf, Pick, Strict
+
+
+class CredentialValue(OneOf):
+    """One credential: picked, the same for all, or a connection string."""
+
+    pick: Pick | None = None
+    """A JMESPath expression; what picks nothing is left out."""
+    value: Any = None
+    """The same for every binding; no secret."""
+    connection_string: Literal["uri", "jdbc", "libpq", "ado_net", "azure_storage"] | None = None
+    """A connection string, by the name of its form."""
+
+
+class Empty(Strict):
+    """No keys: `{}`."""
+
+
+class EndpointFile(Strict):
+    """Where the service can be reached (specification, "Endpoint Object")."""
+
+    host: Pick
+    """A JMESPath expression that picks the host name."""
+    port: Pick
+    """A JMESPath expression that picks the port, or the range of ports."""
+    protocol: Literal["tcp", "udp", "all"] = "tcp"
+    """The protocol."""
+
+
+class ComposeFile(Strict):
+    """The credentials as apps get them; comes last."""
+
+    credentials: Annotated[dict[CredentialKey, CredentialValue], Field(max_length=100)]
+    """Each credential by its key."""
+    endpoints: Annotated[list[EndpointFile], Field(max_length=50)] = []
+    """Where the service can be reached."""
+
+
+class RequireFile(Strict):
+    """What must hold before anything is made; `otherwise` is told to the person who asked."""
+
+    that: Pick
+    """A JMESPath expression that must be true."""
+    otherwise: Description
+    """What is told if it is not."""
+
+
+class PostFile(Strict):
+    """A POST `name`, such as listKeys, to what `resource` picks, which has an `id` and an `api_version`."""
+
+    resource: Pick
+    """A JMESPath expression that picks the resource, such as record.main."""
+    type: Annotated[StrictStr, Field(pattern=r"^[A-Za-z.]+(/[A-Za-z]+)+$")]
+    """The resource's type."""
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{1,60}$")]
+    """The action, such as listKeys."""
+
+
+class ActionFile(PostFile):
+    """What is picked from the answer is known as `made.<word>` afterwards; it is written down nowhere."""
+
+    word: Identifier
+    """By which later expressions find what was picked: `made.<word>.<name>`."""
+    pick: Annotated[dict[Identifier, Pick], Field(min_length=1, max_length=50)]
+    """JMESPath expressions on the `answer`, by name."""
+
+
+class ChildFile(Strict):
+    """
+    A sub-resource of the binding's own below the resource that `below` picks; deleted by the unbind.
+
+    Its name is `prefix` and the binding's key. In `body`, an object with the one key `pick` stands for what that picks.
+    """
+
+    word: Identifier
+    """By which later expressions find it: `made.<word>.id`."""
+    below: Pick
+    """A JMESPath expression that picks the resource above."""
+    type: Annotated[StrictStr, Field(pattern=r"^[A-Za-z.]+(/[A-Za-z]+){2,}$")]
+    """Its resource type."""
+    api_version: Annotated[StrictStr, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$")]
+    """The version of Azure's API that it is made with."""
+    prefix: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,15}$")]
+    """What its name begins with."""
+    body: dict[StrictStr, Any] = {}
+    """What is sent; an object with the one key `pick` stands for what that picks."""
+
+
+class RoleFile(Strict):
+    """A role for a principal on a scope; the assignment is deleted by the unbind."""
+
+    scope: Pick
+    """A JMESPath expression that picks the id of the resource."""
+    principal: Pick
+    """A JMESPath expression that picks the principal's object id."""
+    principal_type: Pick | None = None
+    """A JMESPath expression that picks what the principal is; ServicePrincipal if left out."""
+    definition: Pick
+    """A JMESPath expression that picks the role definition's GUID."""
+
+
+class KeyFile(PostFile):
+    """The POST that tells a key, and where in its answer."""
+
+    pick: Pick
+    """A JMESPath expression on the `answer`."""
+
+
+class SasPolicyFile(Strict):
+    """A stored access policy of a blob container and a SAS token that hangs on it, as `made.<word>.token`."""
+
+    word: Identifier
+    """By which later expressions find the token: `made.<word>.token`."""
+    endpoint: Pick
+    """A JMESPath expression that picks the blob endpoint."""
+    account: Pick
+    """A JMESPath expression that picks the account's name."""
+    container: Pick
+    """A JMESPath expression that picks the container's name."""
+    permissions: Pick
+    """A JMESPath expression that picks the token's permissions, such as rl."""
+    key: KeyFile
+    """How the account's key is asked for."""
+
+
+class Verb(OneOf):
+    """One step of a binding; each that makes something has an undo of its own."""
+
+    require: RequireFile | None = None
+    """Refuse the bind unless something holds."""
+    database_user: Empty | None = None
+    """Make a login of the binding's own."""
+    action: ActionFile | None = None
+    """Ask Azure for keys."""
+    child: ChildFile | None = None
+    """Make a sub-resource."""
+    role: RoleFile | None = None
+    """Assign a role."""
+    sas_policy: SasPolicyFile | None = None
+    """Make a SAS token that can be taken back."""
+    compose: ComposeFile | None = None
+    """Put the credentials together; the last verb."""
+
+
+Verbs = Annotated[list[Verb], Field(max_length=30)]
+
+
+class ModeFile(Strict):
+    """One way to bind, and the bind parameters that it cannot do without."""
+
+    needs: Annotated[list[Identifier], Field(max_length=50)] = []
+    """Bind parameters without which this way is refused."""
+    binding: Annotated[Verbs, Field(min_length=1)]
+    """Its verbs."""
+
+
+class BindingModesFile(Strict):
+    """Ways to bind, chosen by the value of the bind parameter `by`, which has a default."""
+
+    by: Identifier
+    """The bind parameter that chooses."""
+    modes: Annotated[dict[Identifier, ModeFile], Field(min_length=1, max_length=20)]
+    """The ways, by the parameter's values."""
