@@ -101,3 +101,21 @@ def test_a_chart_is_packed_the_same_way_each_time(tmp_path, monkeypatch):
     assert packages[0] == packages[1]
     with tarfile.open(tmp_path / "first" / "a-chart-0.3.0.tgz") as packed:
         assert packed.getnames() == ["a-chart/Chart.yaml", "a-chart/templates/a.yaml"]
+
+
+@pytest.mark.needs("helm")
+def test_helm_takes_the_packed_chart_for_what_is_in_the_folder(made):
+    from tests.kubernetes.charts import CHART, helm
+    from tests.kubernetes.matrix import MATRIX
+
+    (packed,) = made[0].glob("azure-service-broker-*.tgz")
+    values = json.dumps({**MATRIX["production"], "serviceCatalog": {"register": "none"}})
+
+    of_package, of_folder = (
+        helm("template", "broker", chart, "--values", "-", given=values) for chart in (packed, CHART)
+    )
+
+    assert of_package == of_folder
+    assert "0 chart(s) failed" in helm("lint", packed, "--set", "settings.broker_id=a,settings.azure_location=b,"
+                                       "settings.azure_subscription_id=00000000-0000-0000-0000-000000000000,"
+                                       "database.existingSecret=c")  # fmt: skip

@@ -187,3 +187,37 @@ def test_the_longest_name_of_a_release_makes_no_name_that_is_too_long():
         if one:
             assert len(one["metadata"]["name"]) <= 63
             assert all(len(value) <= 63 for value in one["metadata"]["labels"].values())
+
+
+def merged(first, second):
+    both = {
+        key: merged(first[key], second[key])
+        for key in first.keys() & second.keys()
+        if isinstance(first[key], dict)
+    }
+    return {**first, **second, **both}
+
+
+SHOWN = re.findall(
+    r"^```yaml\n(.*?)^```$", (TOP / "docs" / "kubernetes.md").read_text(), re.MULTILINE | re.DOTALL
+)
+
+
+@needs_helm
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda text: text.splitlines()[0])
+def test_the_values_that_the_guide_shows_are_taken(shown):
+    assert rendered(merged(LEAST, yaml.safe_load(shown)))
+
+
+def test_each_value_that_the_guide_names_is_one():
+    guide = (TOP / "docs" / "kubernetes.md").read_text()
+    known = {path for path, _, _ in described_values()}
+    settings = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]
+
+    groups = {path.partition(".")[0] for path in known}
+    named_there = {
+        path for path in re.findall(r"`([a-z]+[A-Za-z]*(?:\.[A-Za-z_]+)+)", guide)
+        if path.partition(".")[0] in groups and not path.endswith(".json")
+    }  # fmt: skip
+
+    assert named_there <= known | {f"settings.{name}" for name in settings}
