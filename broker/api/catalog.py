@@ -12,7 +12,8 @@ from typing import Any
 from broker.api.answers import JSON_TYPE
 from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
 from broker.domain.json_values import JsonObject
-from broker.domain.tenant_rules import TenantRules
+from broker.domain.tenant_rules import Audience, TenantRules
+from broker.domain.tenant_terms import tailored
 from broker.lifecycle.options import CatalogSource, NoRules, RulesSource
 
 Headers = list[tuple[bytes, bytes]]
@@ -43,7 +44,8 @@ class CatalogPage:
         self._of: tuple[Catalog, TenantRules] | None = None
         self._pages: dict[tuple[str, str], _Page] = {}
         """By platform and view; equal pages are one object."""
-        self._written: dict[frozenset[str], _Page] = {}
+        self._written: dict[tuple[str, ...], _Page] = {}
+        """By the names of the rules that it depends on."""
 
     def answer(
         self, platform: str, view: str, if_none_match: bytes | None, if_modified_since: bytes | None
@@ -63,23 +65,32 @@ class CatalogPage:
             self._of, self._pages, self._written = (catalog, rules), {}, {}
         page = self._pages.get((platform, view))
         if page is None:
-            seen = seen_by(catalog, rules, platform, view)
-            plans = frozenset(plan.id for offering in seen.offerings for plan in offering.plans)
-            page = self._written.get(plans)
+            audience = rules.audience(platform, view)
+            names = tuple(rule.name for rule in audience.rules)
+            page = self._written.get(names)
             if page is None:
-                page = self._written[plans] = _written(seen, dated=not rules.rules)
+                seen = seen_by(catalog, audience)
+                page = self._written[names] = _written(seen, dated=not rules.rules)
             self._pages[platform, view] = page
         return page
 
 
-def seen_by(catalog: Catalog, rules: TenantRules, platform: str, view: str) -> Catalog:
-    """Return the catalog with the plans alone that somebody on the platform, in the view, may order."""
-    if all(rule.plans is None for rule in rules.rules):
+def seen_by(catalog: Catalog, audience: Audience) -> Catalog:
+    """
+    Return the catalog with the plans alone that somebody in the audience may order.
+
+    Their schemas say what rules have in store for all of these alike.
+    """
+    if not audience.rules:
         return catalog
     offerings = (
         replace(
             offering,
-            plans=tuple(p for p in offering.plans if rules.shows(platform, view, offering.name, p.name)),
+            plans=tuple(
+                tailored(plan, audience.certain(offering.name, plan.name))
+                for plan in offering.plans
+                if audience.shows(offering.name, plan.name)
+            ),
         )
         for offering in catalog.offerings
     )

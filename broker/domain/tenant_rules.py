@@ -148,6 +148,41 @@ class View:
 
 
 @dataclass(frozen=True)
+class Audience:
+    """
+    All for whom a catalog is: it is fetched for a whole platform, before anybody tells namespace or space.
+
+    `rules` are those that may be for somebody among them, in their order.
+    """
+
+    rules: tuple[Rule, ...]
+
+    def shows(self, offering: str, plan: str) -> bool:
+        """Tell whether somebody may order a plan. Whose rules hide it is told when he orders."""
+        for rule in self.rules:
+            if rule.plans is not None:
+                shown = rule.plans.shows(offering, plan)
+                if shown or not rule.when.asks_for_place:
+                    return shown
+        return True
+
+    def certain(self, offering: str, plan: str) -> Terms:
+        """Return the parameters and the location that everybody is given alike."""
+        parameters: dict[str, Given[ParameterValue] | None] = {}
+        location: list[Given[str] | None] = []
+        for rule in self.rules:
+            for_all = not rule.when.asks_for_place
+            for name, said in _parameters(rule, offering, plan):
+                parameters.setdefault(name, Given(said, rule.name) if for_all else None)
+            if rule.location is not None:
+                location.append(Given(rule.location, rule.name) if for_all else None)
+        return Terms(
+            location=location[0] if location else None,
+            parameters={name: said for name, said in parameters.items() if said is not None},
+        )
+
+
+@dataclass(frozen=True)
 class TenantRules:
     """
     The whole table, first rule first; `digest` is that of the file it was read from.
@@ -173,20 +208,9 @@ class TenantRules:
         """Return the quota of that name as it is for *tenant*."""
         return next((q for rule in self.of(tenant) for q in rule.quotas if q.name == name), None)
 
-    def shows(self, platform: str, view: str, offering: str, plan: str) -> bool:
-        """
-        Tell whether a plan is in the catalog of a platform and view: whether some tenant of theirs may order it.
-
-        A catalog is fetched for a whole platform, before anybody tells namespace or space. Whose rules hide the plan
-        is told when he orders.
-        """
-        for rule in self.rules:
-            if rule.plans is None or not rule.when.may_match(platform, view):
-                continue
-            shown = rule.plans.shows(offering, plan)
-            if shown or not rule.when.asks_for_place:
-                return shown
-        return True
+    def audience(self, platform: str, view: str) -> Audience:
+        """Return what is known of all who may order on a platform, in a view."""
+        return Audience(tuple(rule for rule in self.rules if rule.when.may_match(platform, view)))
 
     def view(self, name: str, platform: str) -> View | None:
         """Return the view of that name, if it is for that platform."""

@@ -34,7 +34,7 @@ class TenantRulesFile:
         file: Path,
         catalog: Callable[[], Catalog],
         *,
-        interval: timedelta = timedelta(seconds=5),
+        interval: timedelta = timedelta(seconds=2),
         on_look: Callable[[bool], None] = ignore,
     ) -> None:
         """

@@ -197,14 +197,16 @@ def test_two_tenants_are_counted_together_only_within_the_very_same_scope(both):
 
 @CHEAP
 @given(tables(), tenants())
-def test_a_platforms_catalog_shows_whatever_one_of_its_tenants_may_order(table, tenant):
-    shown = {
-        plan.id
-        for offering in seen_by(THINGS, table, tenant.platform, tenant.view).offerings
-        for plan in offering.plans
-    }
+def test_a_platforms_catalog_shows_whatever_one_of_its_tenants_may_order_and_nothing_that_is_not_so(
+    table, tenant
+):
+    audience = table.audience(tenant.platform, tenant.view)
+    shown = {plan.id for offering in seen_by(THINGS, audience).offerings for plan in offering.plans}
 
     for offering in THINGS.offerings:
         for plan in offering.plans:
-            if not table.terms(tenant, offering, plan).hidden:
+            terms, certain = table.terms(tenant, offering, plan), audience.certain(offering.name, plan.name)
+            if not terms.hidden:
                 assert plan.id in shown
+            assert certain.location in {None, terms.location}
+            assert certain.parameters.items() <= terms.parameters.items()

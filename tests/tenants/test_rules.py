@@ -176,7 +176,7 @@ def test_a_catalog_shows_a_plan_that_somebody_on_the_platform_may_order():
         Rule("all", plans=none_of("*")),
     )
 
-    assert table.shows("k8s", "", "kept-things", "large")
-    assert table.shows("k8s", "", "kept-things", "small")
-    assert not table.shows("cf", "", "kept-things", "small")
-    assert not rules(*table.rules[1:]).shows("k8s", "", "kept-things", "large")
+    assert table.audience("k8s", "").shows("kept-things", "large")
+    assert table.audience("k8s", "").shows("kept-things", "small")
+    assert not table.audience("cf", "").shows("kept-things", "small")
+    assert not rules(*table.rules[1:]).audience("k8s", "").shows("kept-things", "large")

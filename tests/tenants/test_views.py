@@ -21,7 +21,7 @@ from tests.osb.offerings import LARGE, PLAIN_SERVICE, SERVICE, SMALL
 from tests.osb.platform import Platform, an_id, ask, change, order, refused
 from tests.osb.serving import served
 from tests.tenants.conftest import Table
-from tests.tenants.tables import THINGS, none_of, only, quota, when
+from tests.tenants.tables import THINGS, force, none_of, only, quota, when
 
 VECTORS = Path(__file__).parents[1] / "osb" / "vectors" / "service-catalog.jsonl"
 UNKNOWN = "5c1a52d4-7a3c-4e0b-9a35-2d0b5b6fffff"
@@ -269,3 +269,26 @@ def test_cloud_foundry_tells_organization_and_space_with_names_and_annotations()
     assert when(**{"organization_annotations.example.org/cost": "47*", "organization_name": "bank"}).matches(
         tenant
     )
+
+
+def test_the_catalog_says_what_everybody_on_the_platform_is_given_alike(k8s, table):
+    table.rules = TenantRules(
+        (
+            Rule("pay", when(namespace="pay"), parameters=(force("*/small", tier="hot"),)),
+            Rule(
+                "k8s", when(platform="k8s"), parameters=(force("*/small", size=3, tier="cool", secret="s"),)
+            ),
+        )
+    )
+
+    (small,) = (
+        plan
+        for service in k8s.catalog().json()["services"]
+        for plan in service["plans"]
+        if plan["id"] == SMALL
+    )
+    properties = small["schemas"]["service_instance"]["create"]["parameters"]["properties"]
+
+    assert (properties["size"]["enum"], properties["size"]["default"]) == ([3], 3)
+    assert properties["tier"] == {"type": "string", "enum": ["cool", "hot"]}
+    assert properties["secret"] == {"type": "string"}
