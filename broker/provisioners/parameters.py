@@ -18,6 +18,8 @@ from broker.provisioners.verdicts import Contradiction
 
 RESERVED = "osb-"
 """How the names of the broker's own tags and rules begin; Azure keeps no case in either."""
+MOST_TAGS = 50
+"""Of one resource (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources)."""
 BROKER_RULE = "osb-broker"
 AZURE_RULE = "osb-azure-services"
 
@@ -126,7 +128,13 @@ def _derived(word: str, given: JsonObject, known: Known) -> Any:
             own = given.get("tags", {}).items()
             taken = {name.lower() for name in known.tags}
             free = {k: v for k, v in own if not k.lower().startswith(RESERVED) and k.lower() not in taken}
-            return free | dict(known.tags)
+            tags = free | dict(known.tags)
+            if len(tags) > MOST_TAGS:
+                raise Contradiction(
+                    f"tags: with those of the broker and its operator they would be {len(tags)}, and Azure takes "
+                    f"{MOST_TAGS}. Order fewer."
+                )
+            return tags
         case "firewall_rules":
             return firewall_rules(given, known.egress_addresses)
         case "ip_rules":

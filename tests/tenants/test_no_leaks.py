@@ -120,7 +120,7 @@ def all_terms(table: TenantRules, tenant: Tenant) -> list[Terms]:
     return [table.terms(tenant, *THINGS.plan(SERVICE, plan)) for plan in (SMALL, LARGE)]
 
 
-CHEAP = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CHEAP = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @CHEAP
