@@ -1,8 +1,17 @@
+from __future__ import annotations
+
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from broker.cli.catalog_reading import Overlays, catalog_of, sources_of
+from broker.cli.client import admin_client, part
+
+if TYPE_CHECKING:
+    from broker.domain.catalog import Catalog
 
 
 def docs(
@@ -11,6 +20,10 @@ def docs(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the pages; made if it is not there.")],
+    overlay: Overlays = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="Of what this broker offers, instead of a folder.")
+    ] = None,
 ) -> None:
     """
     Write a page for each service offering: plans, parameters, credentials, durations, examples for each platform.
@@ -19,12 +32,16 @@ def docs(
     not removed.
     """
     from broker.catalog.pages import file_name, index_of, notes_of, offered, page_of
-    from broker.catalog.reader import read_catalog
     from broker.cli.failures import told_in_one_line
     from broker.shipped import shipped
 
+    if against is not None and (folder or overlay):
+        raise typer.BadParameter("--against asks a broker; name no folder besides")
     with told_in_one_line():
-        catalog = read_catalog(folder or shipped("catalog"))
+        if against is not None:
+            catalog = _of_broker(against)
+        else:
+            catalog = catalog_of(sources_of(folder or shipped("catalog"), overlay or ()))
     out.mkdir(parents=True, exist_ok=True)
     pages = {"README.md": index_of(catalog)}
     for offering in offered(catalog):
@@ -36,3 +53,37 @@ def docs(
     for stray in sorted(path.name for path in out.glob("*.md") if path.name not in pages):
         print(f"{out / stray} is of no offering; remove it if nothing needs it.", file=sys.stderr)
     print(f"{len(pages) - 1} offerings in {out}.")
+
+
+def _of_broker(profile: str) -> Catalog:
+    """Read what the revision in force of a running broker is merged from, and leave out what it has withdrawn."""
+    from broker.catalog.sources import Source
+
+    with admin_client(profile) as client:
+        revision = client.get("/catalog")["revision"]
+        published = client.get(f"/catalog/revisions/{part(str(revision))}")
+        names = [one["name"] for one in client.get("/catalog/sources")["items"]]
+        files = {name: client.get(f"/catalog/sources/{part(name)}")["files"] for name in names}
+    sources = [
+        Source(name, {path: text.encode() for path, text in texts.items()}) for name, texts in files.items()
+    ]
+    offered = {
+        one["id"]: {plan["id"] for plan in one["plans"] if not plan["withdrawn"]}
+        for one in published["offerings"]
+        if not one["withdrawn"]
+    }
+    catalog = catalog_of(sources)
+    return replace(
+        catalog,
+        offerings=tuple(
+            replace(
+                offering,
+                withdrawn=offering.id not in offered,
+                plans=tuple(
+                    replace(plan, withdrawn=plan.id not in offered.get(offering.id, ()))
+                    for plan in offering.plans
+                ),
+            )
+            for offering in catalog.offerings
+        ),
+    )

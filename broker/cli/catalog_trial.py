@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from broker.cli.catalog_reading import Overlays, catalog_of, sources_of
 from broker.cli.output import Form, Output, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker.proving.orders import Order
     from broker.proving.trial import Report
 
@@ -22,6 +25,7 @@ def try_(
     folder: Annotated[
         Path | None, typer.Option(help="The catalog's folder; the shipped one if left out.")
     ] = None,
+    overlay: Overlays = None,
     params: Annotated[
         str, typer.Option("--params", "--parameters", help=f"Parameters of the order: {_OBJECT}.")
     ] = "{}",
@@ -45,9 +49,6 @@ def try_(
     words as users see them, each call to Azure, the names and types of the credentials (never their values), and what
     was left. Exit status 0 only if every step succeeded and nothing was left; 2 for a wrong order.
     """
-    from broker.catalog.faults import refused
-    from broker.catalog.reader import FOLDER, read_sources
-    from broker.catalog.sources import Source
     from broker.cli.failures import told_in_one_line
     from broker.logs import configure_logs
     from broker.proving import orders, trial
@@ -56,13 +57,8 @@ def try_(
     configure_logs("error", "text")
     place = folder or shipped("catalog")
     with told_in_one_line():
-        source = Source.of_folder(FOLDER, place)
-        catalog, faults = read_sources([source])
-        for fault in faults:
-            print(fault, file=sys.stderr)
-        if refused(faults):
-            print("This catalog would not be published; nothing was tried.", file=sys.stderr)
-            sys.exit(1)
+        sources = sources_of(place, overlay or ())
+        catalog = catalog_of(sources)
         try:
             wanted = orders.order(
                 catalog,
@@ -77,7 +73,10 @@ def try_(
         except orders.WrongOrder as wrong:
             print(wrong, file=sys.stderr)
             sys.exit(2)
-        wished = trial.Trial(wanted, place, bindings, update, _unchecked(wanted, source))
+        models = {name: content for source in sources for name, content in source.models.items()}
+        wished = trial.Trial(
+            wanted, place, overlay or (), models, bindings, update, _unchecked(wanted, models)
+        )
         progress = sys.stdout if form is Form.TABLE else sys.stderr
         status = asyncio.run(
             trial.tried(
@@ -112,11 +111,11 @@ def _check_bindings(wanted: Order, bindings: list[dict[str, Any]]) -> None:
             raise WrongOrder(f"--bind-params: {refused.description}") from None
 
 
-def _unchecked(wanted: Order, source: Any) -> list[tuple[str, str]]:
+def _unchecked(wanted: Order, models: Mapping[str, bytes]) -> list[tuple[str, str]]:
     from broker.azure_models import shipped
     from broker.proving.trial import unchecked_types
 
-    found = unchecked_types(wanted, shipped().beside(source.models))
+    found = unchecked_types(wanted, shipped().beside(models))
     for kind, version in found:
         print(
             f"warning: {kind} at {version} has no model file: what is sent for it was taken unchecked, and what Azure "

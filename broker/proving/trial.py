@@ -41,12 +41,14 @@ class Trial:
     """
     What is tried: an order, and how it is bound and updated.
 
-    It is bound once with each of *bind_parameters*. *unchecked* are resource types, with their api-versions, that
-    have no model: whatever is sent for them is taken.
+    *models* are the catalog's own model files by name. It is bound once with each of *bind_parameters*. *unchecked* are
+    resource types, with their api-versions, that have no model: whatever is sent for them is taken.
     """
 
     order: Order
     catalog_folder: Path
+    overlays: Sequence[Path] = ()
+    models: Mapping[str, bytes] = field(default_factory=dict)
     bind_parameters: Sequence[Mapping[str, Any]] = ({},)
     update_parameters: Mapping[str, Any] | None = None
     unchecked: Sequence[tuple[str, str]] = ()
@@ -175,8 +177,11 @@ async def _tried(trial: Trial, folder: Path, report: Report, say: Callable[[str]
 async def _parties(trial: Trial, folder: Path) -> AsyncIterator[tuple[Platform, Azure]]:
     workplace = Workplace(folder)
     workplace.prepare()
-    models = trial.catalog_folder.resolve() / TEAMS_FOLDER
-    more = ["--models", str(models)] if models.is_dir() else []
+    models = folder / TEAMS_FOLDER
+    models.mkdir()
+    for name, content in trial.models.items():
+        (models / name).write_bytes(content)
+    more = ["--models", str(models)]
     more += [word for pair in trial.unchecked for word in ("--unchecked", "=".join(pair))]
     more += [] if _needs_data_planes(trial.order) else ["--no-data-planes"]
     async with simulated_azure(workplace, process_environment(), speed=SPEED, more=more):
@@ -187,6 +192,9 @@ async def _parties(trial: Trial, folder: Path) -> AsyncIterator[tuple[Platform, 
             "BROKER_AZURE_POLL_INTERVAL": "100ms",
             "BROKER_CATALOG_FOLDER": str(trial.catalog_folder.resolve()),
         }
+        if trial.overlays:
+            overlays = (str(overlay.resolve()) for overlay in trial.overlays)
+            variables["BROKER_CATALOG_OVERLAYS"] = ",".join(overlays)
         azure = AzureEnvironment(variables, {})
         broker = TrialBroker(folder, azure, process_environment(), broker_id=BROKER_ID)
         async with (
