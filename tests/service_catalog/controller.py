@@ -124,10 +124,16 @@ class Controller:
 
     async def settled(self, *things: Thing, within: float = 120.0) -> None:
         """Wait until these have settled; *within* is in seconds on the clock."""
+        await self.until(lambda: all(thing.settled for thing in things), within=within)
+
+    async def until(self, condition: Callable[[], bool], within: float = 120.0) -> None:
+        """Wait for a condition; a fault of the double itself rises here."""
         async with asyncio.timeout(within):
-            while not all(thing.settled for thing in things):
+            while not condition():
                 await asyncio.sleep(0.01)
-                self._raise_what_rose()
+                for task in self._tasks.values():
+                    if task.done() and (fault := task.exception()) is not None:
+                        raise fault
 
     async def restart(self) -> None:
         """End with whatever is under way, and begin again with what the API server has kept."""
@@ -143,11 +149,6 @@ class Controller:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    def _raise_what_rose(self) -> None:
-        for task in self._tasks.values():
-            if task.done() and (fault := task.exception()) is not None:
-                raise fault
 
     async def _live(self, thing: Thing) -> None:
         work, answers = thing.run(), None
