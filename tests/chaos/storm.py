@@ -135,12 +135,15 @@ class Storm:
         return self.outcome
 
     async def _blow(self, world: World, store: Any) -> None:
-        platform = Platform(self._urls, (PLATFORM, world.password), self.outcome.known)
+        platform = Platform(
+            self._urls, (PLATFORM, world.password), self.outcome.known, self._draws("platform")
+        )
         try:
             async with asyncio.TaskGroup() as keepers:
                 for slot in range(self.chosen.processes if store.kind == "postgresql" else 1):
                     keepers.create_task(self._keep(slot, world))
                 watching = keepers.create_task(self._watch(world))
+                attending = keepers.create_task(platform.attend())
                 bad = [
                     keepers.create_task(
                         weather.azure(world.azure, world.group, self._draws("azure"), self.outcome.faults)
@@ -166,6 +169,7 @@ class Storm:
                     lives.cancel()
                     self.outcome.known.surprises.append(f"not at rest {_DRAIN_WITHIN:.0f} s after the storm")
                 watching.cancel()
+                attending.cancel()
                 await self._read_metrics()
                 self._over.set()
         finally:
@@ -221,6 +225,7 @@ class Storm:
             bindings=own.choice([1, 2, 3]) if ordered is not BLOB else own.choice([0, 1, 1, 2]),
             update=update if own.random() < 0.4 else None,
             stays=ordered is not DATABASE and own.random() < 0.3,
+            impatient=own.random() < 0.1,
         )
 
     @property

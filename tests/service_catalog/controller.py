@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -20,8 +20,9 @@ from tests.service_catalog.machine import REFUSED, TIMED_OUT, Answer, Flags, Sen
 
 USER = Account("alice", ("dev-team", "system:authenticated"))
 SYNCS = 5
-"""Workers for each kind, as by --concurrent-syncs: so many requests at a time."""
+"""Workers for each kind, as by --concurrent-syncs: so many objects send at a time."""
 
+AnyThing = TypeVar("AnyThing", bound=Thing)
 Told = Callable[[Request, Answer, float], None]
 """Hears of a request, its answer, and how many seconds it took on the clock."""
 
@@ -31,19 +32,20 @@ class Controller:
     One Service Catalog with one registered broker.
 
     All seconds in its objects are those of a cluster; on a clock they take *speed* times less. Requests take as long
-    as they take: their time limit is *request_timeout* seconds on the clock. *url* is asked for each request: a
-    function stands for a Service with more than one broker behind it.
+    as they take: their time limit is *request_timeout* seconds on the clock. *url* may be a function, which is asked
+    for each request, as a Service is that has several brokers behind it, or at the moment none.
     """
 
     def __init__(
         self,
-        url: str | Callable[[], str],
+        url: str | Callable[[], str | None],
         credentials: tuple[str, str],
         *,
         cluster: Cluster | None = None,
         flags: Flags | None = None,
         speed: float = 1.0,
         request_timeout: float = 60.0,
+        syncs: int = SYNCS,
         told: Told = lambda _request, _answer, _took: None,
     ) -> None:
         self.flags = flags or Flags()
@@ -54,8 +56,14 @@ class Controller:
         self._speed = speed
         self._told = told
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._workers = {kind: asyncio.Semaphore(SYNCS) for kind in (Instance, Binding)}
-        self._client = httpx.AsyncClient(auth=credentials, timeout=request_timeout, trust_env=False)
+        self._fault: BaseException | None = None
+        self._workers = {kind: asyncio.Semaphore(syncs) for kind in (Instance, Binding)}
+        self._client = httpx.AsyncClient(
+            auth=credentials,
+            timeout=request_timeout,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
+            trust_env=False,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,8 +102,20 @@ class Controller:
     ) -> Instance:
         """Create a ServiceInstance; raises `Unresolved`."""
         kind, plan = self.classes.resolve(class_name, plan_name)
-        own = InstanceEnvelopes(self.cluster, name, external_id or str(uuid4()), kind.id)
-        instance = Instance(self.flags, envelopes=own, spec=Spec(plan.id, parameters or {}), user=USER)
+        return self.provision_by_id(name, kind.id, plan.id, parameters, external_id=external_id)
+
+    def provision_by_id(
+        self,
+        name: str,
+        service_id: str,
+        plan_id: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        external_id: str | None = None,
+    ) -> Instance:
+        """Create a ServiceInstance whose class and plan are known already."""
+        own = InstanceEnvelopes(self.cluster, name, external_id or str(uuid4()), service_id)
+        instance = Instance(self.flags, envelopes=own, spec=Spec(plan_id, parameters or {}), user=USER)
         return self._added("instance", name, instance)
 
     def bind(
@@ -116,7 +136,7 @@ class Controller:
             Binding(self.flags, envelopes=own, instance=instance, parameters=parameters or {}),
         )
 
-    def _added(self, kind: str, name: str, thing: Any) -> Any:
+    def _added(self, kind: str, name: str, thing: AnyThing) -> AnyThing:
         assert (kind, name) not in self.things, f"there is a {kind} {name} already"
         self.things[kind, name] = thing
         self._start((kind, name))
@@ -131,19 +151,33 @@ class Controller:
         async with asyncio.timeout(within):
             while not condition():
                 await asyncio.sleep(0.01)
-                for task in self._tasks.values():
-                    if task.done() and (fault := task.exception()) is not None:
-                        raise fault
+                if self._fault is not None:
+                    raise self._fault
 
     async def restart(self) -> None:
         """End with whatever is under way, and begin again with what the API server has kept."""
         await self._end_tasks()
         for key, thing in self.things.items():
-            thing.restarted()
-            self._start(key)
+            if not thing.gone:
+                thing.restarted()
+                self._start(key)
+
+    def forget(self, thing: Thing) -> None:
+        """Take its finalizer away by hand: the object is gone for the cluster, and the broker is not told."""
+        (key,) = (key for key, each in self.things.items() if each is thing)
+        self._tasks[key].cancel()
+        thing.gone = True
+        if isinstance(thing, Binding):
+            thing.instance.bindings -= 1
 
     def _start(self, key: tuple[str, str]) -> None:
-        self._tasks[key] = asyncio.create_task(self._live(self.things[key]), name=" ".join(key))
+        task = asyncio.create_task(self._live(self.things[key]), name=" ".join(key))
+        task.add_done_callback(self._ended)
+        self._tasks[key] = task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = task.exception()
 
     async def _end_tasks(self) -> None:
         for task in self._tasks.values():
@@ -183,11 +217,13 @@ class Controller:
             return tuple(await asyncio.gather(*(self._ask(request) for request in wish.requests)))
 
     async def _ask(self, request: Request) -> Answer:
-        began = time.monotonic()
+        began, url = time.monotonic(), self._url()
         try:
+            if url is None:
+                return REFUSED
             response = await self._client.request(
                 request.method,
-                self._url() + request.target,
+                url + request.target,
                 headers=dict(request.headers),
                 content=request.body,
             )
