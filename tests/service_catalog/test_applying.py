@@ -1,5 +1,8 @@
 """What users write, applied to a real broker with a simulated Azure, and the Secrets that they get."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.end_to_end.world import PLATFORM, World
@@ -8,30 +11,9 @@ from tests.service_catalog.controller import Controller
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-A_STORE = """
-apiVersion: v1
-kind: Secret
-metadata: {name: chosen}
-stringData:
-  parameters: '{"accessTier": "Cool"}'
----
-apiVersion: servicecatalog.k8s.io/v1beta1
-kind: ServiceInstance
-metadata: {name: store}
-spec:
-  clusterServiceClassExternalName: azure-storage-blob
-  clusterServicePlanExternalName: standard-lrs
-  parameters: {tags: {team: photos}}
-  parametersFrom:
-    - secretKeyRef: {name: chosen, key: parameters}
----
-apiVersion: servicecatalog.k8s.io/v1beta1
-kind: ServiceBinding
-metadata: {name: photos}
-spec:
-  instanceRef: {name: store}
-  secretName: photos-credentials
-"""
+PAGE = Path(__file__).parents[2] / "docs" / "kubernetes-service-catalog.md"
+(A_STORE,) = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+"""What users write, as the documentation shows it."""
 
 
 @pytest.fixture(scope="module")
