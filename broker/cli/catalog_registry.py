@@ -55,20 +55,24 @@ def register(
 
     Exit status 1 if it is refused; each fault is on standard error. Warnings are told and hinder nothing.
     """
+    files = files_of(folder, name)
+    body = {"name": name, "files": files}
+    _propose(profile, "/catalog/proposals", reason, expected_revision, yes, dry_run, output, body)
+
+
+def files_of(folder: Path, name: str) -> dict[str, str]:
+    """Read what is sent of a folder; a fault ends the command."""
     from broker.catalog.faults import CatalogRefused
     from broker.catalog.sources import Source
 
     try:
         source = Source.of_folder(name, folder, flat=True)
-        files = {path: content.decode() for path, content in source.files.items()}
+        return {path: content.decode() for path, content in source.files.items()}
     except CatalogRefused as unread:
         print(unread, file=sys.stderr)
-        sys.exit(Exit.FAILED)
     except UnicodeDecodeError:
         print(f"{folder}: a file is not UTF-8 text.", file=sys.stderr)
-        sys.exit(Exit.FAILED)
-    body = {"name": name, "files": files}
-    _propose(profile, "/catalog/proposals", reason, expected_revision, yes, dry_run, output, body)
+    sys.exit(Exit.FAILED)
 
 
 def unregister(
@@ -178,7 +182,7 @@ def _propose(
         sent["expected_revision"] = expected
     with admin_client(profile) as client:
         would = client.post(path, {**sent, "dry_run": True})
-        _faults(would)
+        told_faults(would)
         if would["refused"]:
             print(f"It would be refused; revision {would['revision']} goes on.", file=sys.stderr)
             sys.exit(Exit.FAILED)
@@ -200,7 +204,7 @@ def _sent(client: AdminClient, path: str, body: Mapping[str, Any]) -> dict[str, 
     return done
 
 
-def _faults(would: Mapping[str, Any]) -> None:
+def told_faults(would: Mapping[str, Any]) -> None:
     for one in would["faults"]:
         place = f"{one['file']}:{one['line']}" if one["line"] else one["file"]
         severity = "warning: " if one["severity"] == "warning" else ""

@@ -89,3 +89,29 @@ def test_a_folder_that_leads_outside_is_not_sent(osb, folder):
 
     assert refused.returncode == 1
     assert "leads out of the catalog's folder" in refused.stderr
+
+
+def test_a_broker_tells_what_a_folder_would_change_and_what_it_would_refuse(osb, folder, name):
+    osb("catalog", "register", folder, "--name", "drill", *AS_ALICE, "--yes")
+    against = ("--against", "alice", "--name", "drill")
+    file = folder / f"{name}.yaml"
+    text = file.read_text(encoding="utf-8")
+
+    same = osb("catalog", "diff", folder, *against)
+    file.write_text(text.replace("free: false", "free: true", 1), encoding="utf-8")
+    cheaper = osb("catalog", "diff", folder, *against)
+    file.write_text(text.replace("name: standard-lrs", "name: cheap", 1), encoding="utf-8")
+    renamed = osb("catalog", "diff", folder, *against, "-o", "json")
+    both = osb("catalog", "diff", folder, folder, *against)
+    neither = osb("catalog", "diff", folder)
+    osb("catalog", "unregister", "drill", *AS_ALICE, "--yes")
+
+    assert (same.returncode, same.stdout) == (0, "Nothing changes.\n")
+    assert cheaper.stdout.splitlines()[1].split() == [
+        f"{name}/standard-lrs", "free", "changed", "False", "becomes", "True",
+    ]  # fmt: skip
+    (fault,) = json.loads(renamed.stdout)["faults"]
+    assert renamed.returncode == 1
+    assert f"the plan 'standard-lrs' of '{name}' is now called 'cheap'" in fault["message"]
+    assert fault["line"] > 0
+    assert (both.returncode, neither.returncode) == (2, 2)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.catalog.differences import differences
+from broker.catalog.differences import Difference, differences
 from broker.catalog.faults import CatalogRefused, Fault, refused
 from broker.catalog.file_sets import set_of
 from broker.catalog.publishing import Answer, Proposal, Publisher
@@ -35,7 +35,8 @@ class Proposed:
     """
     What a proposal comes to: published as `revision`, or refused for its `faults`, or neither since it changes nothing.
 
-    `revision` is else the one in force. A dry run publishes nothing; its `effects` tell what would change.
+    `revision` is else the one in force. A dry run publishes nothing; its `effects` tell what would change, its
+    `differences` how, one by one.
     """
 
     revision: int
@@ -44,6 +45,7 @@ class Proposed:
     effects: Sequence[str]
     faults: Sequence[Fault]
     dry_run: bool = False
+    differences: Sequence[Difference] = ()
 
 
 @dataclass(frozen=True)
@@ -331,13 +333,15 @@ class CatalogAdministration:
                 dry_run=deed.dry_run,
             )
         )
+        found = await asyncio.to_thread(_changes, answer)
         return Proposed(
             revision=answer.revision,
             published=answer.published,
             refused=answer.refused,
-            effects=() if answer.refused else await asyncio.to_thread(_effects, answer),
+            effects=[_effect(one) for one in found],
             faults=answer.faults,
             dry_run=deed.dry_run,
+            differences=found if deed.dry_run else (),
         )
 
     async def _unread(self, deed: Deed, faults: Sequence[Fault]) -> Proposed:
@@ -345,11 +349,12 @@ class CatalogAdministration:
         return Proposed(revision, False, bool(refused(faults)), (), sorted(faults), deed.dry_run)
 
 
-def _effects(answer: Answer) -> list[str]:
-    return [
-        f"{one.thing}, {one.field}: {one.text}" if one.field else f"{one.thing}: {one.text}"
-        for one in differences(answer.before, answer.proposed)
-    ]
+def _changes(answer: Answer) -> list[Difference]:
+    return [] if answer.refused else differences(answer.before, answer.proposed)
+
+
+def _effect(one: Difference) -> str:
+    return f"{one.thing}, {one.field}: {one.text}" if one.field else f"{one.thing}: {one.text}"
 
 
 def _meant(catalog: Catalog, what: str) -> tuple[str, str | None]:
