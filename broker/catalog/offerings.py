@@ -12,6 +12,8 @@ from broker.domain.catalog import MaintenanceInfo, ServiceOffering, ServicePlan
 from broker.domain.databases import DATABASE_KINDS
 from broker.domain.json_values import JsonObject
 
+EXPECTED_DURATION = "expectedDurationSeconds"
+"""The key of a plan's metadata by which platforms are told."""
 RECIPE_FORMAT = 1
 RECIPE_FORMAT_WITH_MODES = 2
 
@@ -59,12 +61,14 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
         free=plan.free,
         bindable=bindable,
         binding_rotatable=plan.binding_rotatable,
-        plan_updateable=read.plan_updateable if plan.plan_updateable is None else plan.plan_updateable,
+        plan_updateable=_updateable(read, plan),
+        updates_to=_updates_to(read, plan),
+        expected_duration=timedelta(seconds=plan.expected_duration) if plan.expected_duration else None,
         maximum_polling_duration=timedelta(seconds=plan.maximum_polling_duration),
         maintenance_info=MaintenanceInfo(maintenance.version, maintenance.description)
         if maintenance
         else None,
-        metadata=plan.metadata.as_json(),
+        metadata=_metadata(plan),
         create_schema=schemas.create_schema(
             user, template.parameters, takes_alias=read.takes_alias, has_parent=parent is not None
         ),
@@ -78,6 +82,24 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
         provisioner=read.provisioner,
         recipe=_recipe(read, plan, user, template),
     )
+
+
+def _updateable(read: OfferingFile, plan: PlanFile) -> bool:
+    """What platforms are told is what is enforced: a plan that can become none cannot be updated."""
+    if plan.updates_to is not None:
+        return bool(plan.updates_to)
+    return read.plan_updateable if plan.plan_updateable is None else plan.plan_updateable
+
+
+def _updates_to(read: OfferingFile, plan: PlanFile) -> tuple[str, ...] | None:
+    if plan.updates_to is None:
+        return None
+    return tuple(other.id for other in read.plans if other.name in plan.updates_to)
+
+
+def _metadata(plan: PlanFile) -> JsonObject:
+    said = plan.metadata.as_json()
+    return said if plan.expected_duration is None else {**said, EXPECTED_DURATION: plan.expected_duration}
 
 
 def _secure(template: Template, name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from broker.domain.catalog import Catalog, MaintenanceInfo, ServiceOffering, ServicePlan
 from broker.domain.json_values import JsonObject
 
-_DURATIONS = frozenset({"maximum_polling_duration", "binding_lifetime"})
+_DURATIONS = frozenset({"maximum_polling_duration", "expected_duration", "binding_lifetime"})
 
 
 def to_text(catalog: Catalog) -> str:

@@ -39,6 +39,10 @@ class ServicePlan:
     maximum_polling_duration: timedelta
     binding_rotatable: bool = False
     plan_updateable: bool = False
+    updates_to: tuple[str, ...] | None = None
+    """Ids of the plans that an instance can move to; None: any other plan of the offering."""
+    expected_duration: timedelta | None = None
+    """How long a creation or an update usually takes, for those who wait."""
     maintenance_info: MaintenanceInfo | None = None
     metadata: JsonObject = field(default_factory=dict)
     create_schema: JsonObject | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from uuid import UUID
 
 MOST_CHARACTERS = 1000
@@ -22,6 +23,14 @@ def one_line(text: str, *, at_most: int = MOST_CHARACTERS) -> str:
         return line
     tail = at_most // 2
     return f"{line[: at_most - tail - 3].rstrip()} … {line[-tail:].lstrip()}"
+
+
+def usually(text: str, lasts: timedelta | None) -> str:
+    """Add to the description of an operation in progress how long the whole usually takes."""
+    if lasts is None:
+        return text
+    seconds = round(lasts.total_seconds())
+    return f"{text} Usually takes about {f'{round(seconds / 60)} minutes' if seconds > 90 else f'{seconds} seconds'}."
 
 
 def failure(text: str, operation_id: UUID) -> str:

@@ -218,6 +218,14 @@ def _asked(
                 f"{_named(instance)} cannot move to another service plan: "
                 f"the service offering {shown(offering.name)} does not support that."
             )
+        if current is not None and current.updates_to is not None and plan_id not in current.updates_to:
+            able = [
+                each.name for each in offering.plans if each.id in current.updates_to and not each.withdrawn
+            ]
+            raise ChangeNotSupported(
+                f"{_named(instance)} cannot move from the service plan {shown(current.name)} to {shown(plan.name)}; "
+                f"it can move to {' or '.join(shown(name) for name in sorted(able)) or 'no other'}."
+            )
     newer = (
         request.maintenance_version is not None and request.maintenance_version != applied.maintenance_version
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -50,6 +50,8 @@ class Stage(StrEnum):
 
 CHECK = "check"
 """The first phase of a provision whose plan wants a pre-flight: the request awaits its end, nothing is made in it."""
+EXPECTED = "expected_duration"
+"""In an operation's inputs: how many seconds it usually takes."""
 DRY_RUN = "dry_run"
 """In the state of an operation that stays in the phase CHECK to its end."""
 
@@ -110,6 +112,12 @@ class Operation:
     errors: int = 0
     last_error: str | None = None
     finished_at: datetime | None = None
+
+    @property
+    def expected_duration(self) -> timedelta | None:
+        """How long the plan says that it usually takes; None if it does not say, or if this deletes or binds."""
+        seconds = self.inputs.get(EXPECTED)
+        return None if seconds is None or self.binding_key is not None else timedelta(seconds=seconds)
 
     @property
     def abandons(self) -> str | None:

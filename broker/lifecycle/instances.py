@@ -9,12 +9,22 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from broker.domain import descriptions
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.decisions import AlreadyDone, Change, Create, CreateAfresh, CreateAgain, Join
 from broker.domain.instance_rules import check_order, decide_deprovision, decide_provision, decide_update
 from broker.domain.instances import Configuration, InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import CHECK, DRY_RUN, Operation, OperationKind, OperationStatus, Refusal, Stage
+from broker.domain.operations import (
+    CHECK,
+    DRY_RUN,
+    EXPECTED,
+    Operation,
+    OperationKind,
+    OperationStatus,
+    Refusal,
+    Stage,
+)
 from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
 from broker.domain.tenants import Tenant
 from broker.errors import (
@@ -463,6 +473,7 @@ class Instances:
             deadline_at=tx.now + time_to_work(plan, self._options),
             provisioner=instance.provisioner,
             stage=Stage.WAITING,
+            description=descriptions.usually("Accepted.", plan.expected_duration),
             inputs=inputs(plan, revision),
             subscription=instance.subscription,
             request_identity=caller.request_identity,
@@ -480,7 +491,10 @@ class Instances:
 
 def inputs(plan: ServicePlan, revision: int) -> JsonObject:
     """Freeze what an operation goes by."""
-    return {"plan_id": plan.id, "recipe": plan.recipe, "catalog_revision": revision}
+    frozen: JsonObject = {"plan_id": plan.id, "recipe": plan.recipe, "catalog_revision": revision}
+    if plan.expected_duration is None:
+        return frozen
+    return {**frozen, EXPECTED: plan.expected_duration.total_seconds()}
 
 
 async def _free_alias(tx: Transaction, platform: str, scope: str, alias: str, instance_id: str) -> None:

@@ -306,7 +306,7 @@ def _going_on(claim: Claim, step: Next, *, undo_grace: timedelta) -> Changes:
     operation = replace(
         claim.operation,
         phase=step.phase,
-        description=descriptions.one_line(_after_failure(claim.operation, _described(words, since))),
+        description=descriptions.one_line(_after_failure(claim.operation, _in_progress(claim, words, since))),
         errors=0 if step.progress else claim.operation.errors,
     )
     # Whoever asked for an end of this is not to wait for the timer.
@@ -456,6 +456,11 @@ def _left(resources: Sequence[ExternalResource]) -> str:
         return ""
     more = f" and {len(living) - 3} more" if len(living) > 3 else ""
     return f" Still there: {', '.join(living[:3])}{more}."
+
+
+def _in_progress(claim: Claim, words: str, since: datetime) -> str:
+    lasts = claim.operation.expected_duration if claim.operation.stage is Stage.WORKING else None
+    return descriptions.usually(_described(words, since), lasts)
 
 
 def _described(words: str, since: datetime) -> str:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.domain.catalog import Catalog
 from broker.domain.decisions import AlreadyDone, Change, CreateAfresh, CreateAgain, Join, Remove
 from broker.domain.instance_rules import decide_deprovision, decide_provision, decide_update
 from broker.domain.instances import Configuration, Context, InstanceState
@@ -237,6 +238,21 @@ def test_a_plan_that_cannot_be_left_is_not_left():
 
     with pytest.raises(ChangeNotSupported):
         decide_update(an_instance(applied=fixed), None, an_update(service_plan_id="small"), CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"), [("large", "can move to 'small'"), ("fixed", "can move to 'small'")]
+)
+def test_a_plan_becomes_only_those_that_it_names(plan, said):
+    stepwise = replace(CATALOG.offerings[0].plans[0], id="stepwise", name="stepwise", updates_to=("small",))
+    offering = replace(CATALOG.offerings[0], plans=(*CATALOG.offerings[0].plans, stepwise))
+    instance = an_instance(applied=Configuration("stepwise", {"storageGB": 32}))
+
+    with pytest.raises(ChangeNotSupported, match=said):
+        decide_update(instance, None, an_update(service_plan_id=plan), Catalog((offering,)))
+    allowed = decide_update(instance, None, an_update(service_plan_id="small"), Catalog((offering,)))
+
+    assert allowed.asked.service_plan_id == "small"
 
 
 def test_a_newer_version_of_the_plan_is_installed_when_asked_for():

@@ -13,6 +13,8 @@ SMALL = "5c1a52d4-7a3c-4e0b-9a35-2d0b5b6f5f11"
 LARGE = "5c1a52d4-7a3c-4e0b-9a35-2d0b5b6f5f12"
 FIXED = "5c1a52d4-7a3c-4e0b-9a35-2d0b5b6f5f13"
 """Its plan cannot be changed, it cannot be bound, it has no schema and no maintenance information."""
+STEPWISE = "5c1a52d4-7a3c-4e0b-9a35-2d0b5b6f5f15"
+"""It can become large and nothing else, and says that this takes about ten minutes."""
 HURRIED = "5c1a52d4-7a3c-4e0b-9a35-2d0b5b6f5f14"
 """Its operations may take two seconds."""
 
@@ -80,6 +82,12 @@ CATALOG = Catalog(
                     bindable=False,
                     maximum_polling_duration=timedelta(hours=1),
                     provisioner="external",
+                ),
+                ServicePlan(
+                    id=STEPWISE,
+                    name="stepwise",
+                    description="Can become large, and nothing else.",
+                    **(_PLAN | {"updates_to": (LARGE,), "expected_duration": timedelta(minutes=10)}),
                 ),
                 ServicePlan(
                     id=HURRIED,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.osb.offerings import HURRIED, HURRY, LARGE, SERVICE, SMALL
+from tests.osb.offerings import HURRIED, HURRY, LARGE, SERVICE, SMALL, STEPWISE
 from tests.osb.platform import BETWEEN_LOOKS, an_id, change, order
 
 STATES = {"in progress", "succeeded", "failed"}
@@ -27,6 +27,19 @@ def test_polling_shows_the_state_of_a_provision_with_and_without_hints(platform,
     assert done.json()["state"] == "succeeded"
     assert done.json().get("description", "-") != ""
     assert "Retry-After" not in done.headers
+
+
+@pytest.mark.requirement("LOP-06")
+def test_who_waits_is_told_how_long_it_usually_takes(platform, external):
+    instance_id = an_id()
+    with external.holding(instance_id, "create"):
+        platform.provision(instance_id, order(STEPWISE))
+
+        waiting = platform.poll(instance_id).json()["description"]
+    done = platform.settle(instance_id)
+
+    assert waiting.endswith("Usually takes about 10 minutes.")
+    assert "Usually" not in done.json().get("description", "")
 
 
 @pytest.mark.requirement("LOP-03")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.osb.offerings import FIXED, LARGE, PLAIN, PLAIN_SERVICE, SERVICE, SMALL, VERSION
+from tests.osb.offerings import FIXED, LARGE, PLAIN, PLAIN_SERVICE, SERVICE, SMALL, STEPWISE, VERSION
 from tests.osb.platform import an_id, change, order, refused
 
 CONTEXT = {"platform": "kubernetes", "namespace": "n", "clusterid": "c", "instance_name": "i"}
@@ -41,6 +41,18 @@ def test_a_change_of_plan_is_applied_and_keeps_the_parameters(platform, external
     assert (fetched["plan_id"], fetched["parameters"]) == (LARGE, {"size": 1})
     (thing,) = external.living(instance_id)
     assert (thing.plan_id, thing.parameters) == (LARGE, {"size": 1})
+
+
+@pytest.mark.requirement("UPD-03", "UPD-12", "UPD-24")
+def test_a_plan_that_can_become_some_others_becomes_no_other_than_these(platform, external):
+    instance_id = platform.ready(order(STEPWISE, parameters={"size": 1}))
+
+    description = refused(platform.update(instance_id, change(plan_id=SMALL)), 422, "ChangeNotSupported")
+
+    assert "cannot move from the service plan 'stepwise' to 'small'; it can move to 'large'." in description
+    assert platform.fetch(instance_id).json()["plan_id"] == STEPWISE
+    assert external.updates[instance_id] == 0
+    settled(platform, instance_id, plan_id=LARGE)
 
 
 @pytest.mark.requirement("UPD-03", "UPD-12", "UPD-24")

@@ -46,6 +46,10 @@ class PlanFile(Strict):
     """Whether a binding can be replaced by a new one while the old one still works."""
     plan_updateable: StrictBool | None = None
     """Where it differs from the offering's: whether instances can move to another plan."""
+    updates_to: Annotated[list[Name], Field(max_length=200)] | None = None
+    """The plans of this offering that an instance can move to; all others if left out and it can move at all."""
+    expected_duration: Annotated[StrictInt, Field(ge=1, le=7 * 86400)] | None = None
+    """Seconds that a creation or an update usually takes; users are told, nothing is given up by it."""
     maximum_polling_duration: Annotated[StrictInt, Field(ge=60, le=7 * 86400)]
     """Seconds after which an operation is given up; platforms are told the same."""
     maintenance_info: MaintenanceInfoFile | None = None

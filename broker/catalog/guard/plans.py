@@ -39,9 +39,28 @@ def faults_of_plan(read: OfferingFile, plan: PlanFile, template: Template) -> It
             yield (), f"the template's parameter '{name}' is neither user, fixed nor broker"
     for name, parameter in user.items():
         yield from _of_user(name, parameter, template)
+    yield from _of_updates(read, plan)
     yield from _of_tags(read, user, template)
     yield from _of_fixed(read, plan, template)
     yield from _of_schemas(read, plan, user, template)
+
+
+def _of_updates(read: OfferingFile, plan: PlanFile) -> Iterator[Said]:
+    names = {other.name for other in read.plans}
+    for number, name in enumerate(plan.updates_to or ()):
+        if name not in names:
+            yield ("updates_to", number), f"there is no plan '{name}' in this offering"
+        elif name == plan.name:
+            yield ("updates_to", number), "is the plan itself"
+    if plan.updates_to and plan.plan_updateable is False:
+        yield ("updates_to",), "contradicts `plan_updateable: false`"
+    if plan.updates_to == [] and plan.plan_updateable:
+        yield ("updates_to",), "is empty, which contradicts `plan_updateable: true`"
+    if plan.expected_duration is not None and plan.expected_duration > plan.maximum_polling_duration:
+        yield (
+            ("expected_duration",),
+            "is longer than maximum_polling_duration, after which operations are given up",
+        )
 
 
 def _of_tags(read: OfferingFile, user: Mapping[str, UserParameter], template: Template) -> Iterator[Said]:
