@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from broker.domain.globs import PlanPattern
 from broker.domain.json_values import JsonObject
 from broker.domain.parameters import ParameterSchema
 from broker.errors import UnknownServicePlan
@@ -171,6 +172,22 @@ class Catalog:
                 pairs[service_offering_id, service_plan_id] = found[0], plan
         vars(changed)["_pairs"] = pairs
         return changed
+
+    def plan_ids(self, patterns: tuple[PlanPattern, ...]) -> tuple[str, ...]:
+        """Return the ids of all plans that one of the patterns means; a second call costs next to nothing."""
+        found = self._meant.get(patterns)
+        if found is None:
+            found = self._meant[patterns] = tuple(
+                plan.id
+                for offering in self.offerings
+                for plan in offering.plans
+                if any(pattern.matches(offering.name, plan.name) for pattern in patterns)
+            )
+        return found
+
+    @cached_property
+    def _meant(self) -> dict[tuple[PlanPattern, ...], tuple[str, ...]]:
+        return {}
 
     def find(self, service_offering_id: str, service_plan_id: str) -> ServicePlan | None:
         """Return a plan, unless it is not (or not any more) in the catalog."""

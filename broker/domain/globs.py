@@ -22,6 +22,8 @@ class Pattern:
 
     def matches(self, value: str) -> bool:
         """Tell whether the pattern stands for *value*, in time that grows with its length alone."""
+        if self._plain is not None:
+            return self._plain == value
         return self._expression.fullmatch(value) is not None
 
     def covers(self, other: Pattern) -> bool:
@@ -56,6 +58,13 @@ class Pattern:
         return tuple([*found, "\\"] if escaped else found)
 
     @cached_property
+    def _plain(self) -> str | None:
+        """The one text that it stands for, if it is one."""
+        if _ANY in self._tokens or _ONE in self._tokens:
+            return None
+        return "".join(map(str, self._tokens))
+
+    @cached_property
     def _expression(self) -> re.Pattern[str]:
         pieces = [""]
         for token in self._tokens:
@@ -81,10 +90,6 @@ class PlanPattern:
         """Tell whether the plan *plan* of the offering *offering* is meant."""
         of_offering, of_plan = self._halves
         return of_offering.matches(offering) and of_plan.matches(plan)
-
-    def may_match(self, offering: str) -> bool:
-        """Tell whether plans of that offering may be meant."""
-        return self._halves[0].matches(offering)
 
     def covers(self, other: PlanPattern) -> bool:
         """Tell whether it is certain that each plan that *other* means is meant by this one, too."""

@@ -99,13 +99,7 @@ class Quota:
 
     def plan_ids(self, catalog: Catalog) -> tuple[str, ...]:
         """Return the ids of all plans that count."""
-        return tuple(
-            plan.id
-            for offering in catalog.offerings
-            if any(pattern.may_match(offering.name) for pattern in self.plans)
-            for plan in offering.plans
-            if self.counts(offering.name, plan.name)
-        )
+        return catalog.plan_ids(self.plans)
 
 
 @dataclass(frozen=True)
@@ -159,27 +153,47 @@ class Audience:
 
     def shows(self, offering: str, plan: str) -> bool:
         """Tell whether somebody may order a plan. Whose rules hide it is told when he orders."""
-        for rule in self.rules:
-            if rule.plans is not None:
-                shown = rule.plans.shows(offering, plan)
-                if shown or not rule.when.asks_for_place:
-                    return shown
-        return True
+        return any(visible.shows(offering, plan) for visible in self._visible)
 
     def certain(self, offering: str, plan: str) -> Terms:
         """Return the parameters and the location that everybody is given alike."""
         parameters: dict[str, Given[ParameterValue] | None] = {}
-        location: list[Given[str] | None] = []
-        for rule in self.rules:
-            for_all = not rule.when.asks_for_place
-            for name, said in _parameters(rule, offering, plan):
-                parameters.setdefault(name, Given(said, rule.name) if for_all else None)
-            if rule.location is not None:
-                location.append(Given(rule.location, rule.name) if for_all else None)
+        for (plans, name), given in self._parameters.items():
+            if name not in parameters and plans.matches(offering, plan):
+                parameters[name] = given
         return Terms(
-            location=location[0] if location else None,
-            parameters={name: said for name, said in parameters.items() if said is not None},
+            location=self._location,
+            parameters={name: given for name, given in parameters.items() if given is not None},
         )
+
+    @cached_property
+    def _visible(self) -> tuple[Visible, ...]:
+        """Return all that rules say of plans to somebody; a thousand namespaces' rules may say the same."""
+        found: dict[Visible, None] = {}
+        for rule in self.rules:
+            if rule.plans is not None:
+                found[rule.plans] = None
+                if not rule.when.asks_for_place:
+                    return tuple(found)
+        return (*found, Visible())
+
+    @cached_property
+    def _parameters(self) -> Mapping[tuple[PlanPattern, str], Given[ParameterValue] | None]:
+        """Return what the first rule says of each parameter of each pattern's plans; None: not to everybody."""
+        found: dict[tuple[PlanPattern, str], Given[ParameterValue] | None] = {}
+        for rule in self.rules:
+            for said in rule.parameters:
+                for name, value in _values(said):
+                    given = None if rule.when.asks_for_place else Given(value, rule.name)
+                    found.setdefault((said.plans, name), given)
+        return found
+
+    @cached_property
+    def _location(self) -> Given[str] | None:
+        rule = next((rule for rule in self.rules if rule.location is not None), None)
+        if rule is None or rule.location is None or rule.when.asks_for_place:
+            return None
+        return Given(rule.location, rule.name)
 
 
 @dataclass(frozen=True)
@@ -257,8 +271,12 @@ def scope_of(quota: Quota, tenant: Tenant) -> tuple[str | None, ...]:
 def _parameters(rule: Rule, offering: str, plan: str) -> Iterator[tuple[str, ParameterValue]]:
     for said in rule.parameters:
         if said.plans.matches(offering, plan):
-            yield from ((name, ParameterValue(value, forced=True)) for name, value in said.force.items())
-            yield from ((name, ParameterValue(value, forced=False)) for name, value in said.default.items())
+            yield from _values(said)
+
+
+def _values(said: ParameterRule) -> Iterator[tuple[str, ParameterValue]]:
+    yield from ((name, ParameterValue(value, forced=True)) for name, value in said.force.items())
+    yield from ((name, ParameterValue(value, forced=False)) for name, value in said.default.items())
 
 
 def _first(said: Iterator[tuple[Rule, T | None]]) -> Given[T] | None:
