@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -194,10 +194,12 @@ class InstanceDetails:
 
     `parameters` are without the sensitive ones, whose names are in `hidden`. Without its plan in the catalog nobody
     knows which these are, and without the sealing key `missing_key` nothing of them: then `parameters` is None.
+    `terms` is what tenant rules gave it, each with the rule's name.
     """
 
     instance: InstanceSummary
     context: JsonObject
+    terms: JsonObject = field(default_factory=dict)
     parameters: JsonObject | None = None
     hidden: Sequence[str] = ()
     missing_key: str | None = None

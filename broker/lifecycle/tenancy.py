@@ -158,8 +158,9 @@ async def _used(
     if quota.per != "rule":
         within = dict(zip(SCOPES[quota.per], scope_of(quota, tenant), strict=True))
         return await quotas.living(tx, plan_ids, within, besides=besides)
-    # Only the rules can tell for whom they are.
-    whole = any(rule.when.reads_context for rule in rules.rules)
+    # Only the rules that have the quota can tell for whom they are; to read each instance's context takes its time.
+    having = [rule for rule in rules.rules if any(one.name == quota.name for one in rule.quotas)]
+    whole = any(rule.when.reads_context for rule in having)
     found = await quotas.places(tx, plan_ids, besides=besides, whole=whole)
     return sum(
         counted.number

@@ -4,6 +4,7 @@ import pytest
 
 from broker.domain.tenant_rules import Rule
 from broker.errors import InvalidParameters, UnknownServicePlan
+from broker.lifecycle.administration.instances import InstanceAdministration
 from tests.osb.offerings import LARGE, SERVICE, SMALL
 from tests.tenants.tables import (
     ELSEWHERE,
@@ -38,7 +39,9 @@ async def test_place_tags_and_parameters_are_frozen_into_the_operation_and_kept_
     }  # fmt: skip
     assert recipe["tags"] == {"team": "payments"}
     assert (recipe["user"]["size"]["default"], recipe["user"]["note"]["default"]) == (3, "n")
-    assert instance.terms["place"]["rule"] == "pay"
+    shown = await InstanceAdministration(desk.database, desk.shop).show("a", None)
+    assert shown.terms["place"] == {"subscription": HOME, "resource_group": "payments", "rule": "pay"}
+    assert shown.terms["parameters"][SMALL]["size"] == {"value": 3, "forced": True, "rule": "pay"}
     assert instance.applied.parameters == {"tier": "hot"}
     assert (other.terms, plain["placement"], "tags" in plain) == ({}, {"group": "shared"}, False)
 

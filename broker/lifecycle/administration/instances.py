@@ -56,6 +56,7 @@ class InstanceAdministration:
             details = InstanceDetails(
                 self._named(found),
                 context=whole.context.whole if whole else {},
+                terms=whole.terms if whole else {},
                 dashboard_url=whole.dashboard_url if whole else None,
                 children=await instances.children_of(tx, found.key),
                 bindings=await bindings.of_instance(tx, found.key, at_most=_BINDINGS),
