@@ -2,13 +2,11 @@
 
 import base64
 import os
-import re
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -17,6 +15,7 @@ from psycopg import sql
 from broker.domain.catalog import Catalog
 from broker.setting_values import OperatorCredentials
 from tests.administration.desk import ALICE, BOB, OPERATORS, PASSWORDS, PLATFORMS, READER, Desk
+from tests.catalog.offering_files import an_offering
 from tests.lifecycle.conftest import catalog_with_children
 from tests.osb.external import External, ExternalProvisioner
 from tests.osb.platform import Platform
@@ -102,18 +101,10 @@ def bob(broker) -> Iterator[Desk]:
     yield from a_desk(broker, BOB)
 
 
-OFFERED = TOP / "catalog" / "storage"
-
-
 @pytest.fixture
 def offering_files() -> dict[str, str]:
     """The text of a small catalog of one offering, by path, with ids of its own and a name of its own."""
-    name = f"storage-{secrets.token_hex(4)}"
-    text = (OFFERED / "azure-storage-account.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"\bid: [0-9a-f-]{36}", lambda _: f"id: {uuid4()}", text)
-    text = text.replace("name: azure-storage-account", f"name: {name}", 1)
-    template = (OFFERED / "account.json").read_text(encoding="utf-8")
-    return {f"storage/{name}.yaml": text, "storage/account.json": template}
+    return an_offering(f"storage-{secrets.token_hex(4)}")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.osb.platform import an_id
+from tests.catalog.offering_files import an_offering
 
 
 def name_of(files):
@@ -236,19 +236,9 @@ def test_a_pipeline_changes_only_the_revision_that_it_has_looked_at(alice, bob, 
 
 def test_of_many_who_register_at_once_nobody_undoes_what_another_did(alice, offering_files):
     def one(number):
-        renamed = {
-            path.replace("storage-", f"n{number}-storage-"): text.replace(
-                f"name: {name_of(offering_files)}", f"name: n{number}-{name_of(offering_files)}"
-            )
-            for path, text in offering_files.items()
-        }
-        for old in ids:
-            renamed = {path: text.replace(old, an_id()) for path, text in renamed.items()}
-        return proposed(alice, renamed, name=f"team-{number}").json()
+        files = an_offering(f"n{number}-{name_of(offering_files)}")
+        return proposed(alice, files, name=f"team-{number}").json()
 
-    import re
-
-    ids = {found for text in offering_files.values() for found in re.findall(r"id: ([0-9a-f-]{36})", text)}
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(one, range(6)))
 
