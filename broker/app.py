@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -102,6 +102,7 @@ def create_app(
     options: LifecycleOptions | None = None,
     body_limit: int = DEFAULT_BODY_LIMIT,
     metrics: Metrics | None = None,
+    before_serving: Callable[[Callable[[Catalog], None]], None] | None = None,
 ) -> ASGIApp:
     """Return the application that platforms reach, on an open database; it starts nothing."""
     parts = Parts(
@@ -117,6 +118,7 @@ def create_app(
         catalog=catalog,
         observe=measured.request_answered,
         rules=options.tenants if options else None,
+        before_serving=before_serving,
     )
 
 
@@ -204,6 +206,7 @@ async def running(
                 options=lifecycle,
                 body_limit=settings.body_limit,
                 metrics=metrics,
+                before_serving=catalog.prepare,
             )
             admin = None
             if settings.operators:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -12,6 +12,7 @@ from broker.api.authentication import Authentication, Credentials
 from broker.api.catalog import CatalogPage
 from broker.api.front import Front, Observe, observe_nothing
 from broker.api.parts import Parts
+from broker.domain.catalog import Catalog
 from broker.lifecycle.options import CatalogSource, RulesSource
 
 
@@ -39,12 +40,20 @@ def osb_application(
     catalog: CatalogSource,
     observe: Observe = observe_nothing,
     rules: RulesSource | None = None,
+    before_serving: Callable[[Callable[[Catalog], None]], None] | None = None,
 ) -> ASGIApp:
-    """Return the application for the listener that platforms reach."""
+    """
+    Return the application for the listener that platforms reach.
+
+    *before_serving* is told what to do with each catalog before it is served: it takes a while.
+    """
+    page = CatalogPage(catalog, rules)
+    if before_serving is not None:
+        before_serving(page.prepare)
     return Front(
         routes(parts),
         authentication=Authentication(platforms),
-        catalog=CatalogPage(catalog, rules),
+        catalog=page,
         body_limit=parts.body_limit,
         observe=observe,
         rules=rules,

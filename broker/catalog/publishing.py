@@ -105,7 +105,8 @@ class Publisher:
         """
         async with self._turn:
             for _ in range(_ATTEMPTS):
-                answer = await self._once(proposal)
+                with self._catalog.much_to_do():
+                    answer = await self._once(proposal)
                 if answer is not None:
                     return answer
             raise CatalogBusy
@@ -190,7 +191,7 @@ class Publisher:
             )
             await audit.add(tx, proposal.author, None, proposal.action, proposal.object, proposal.reason)
         log.info("A catalog was published.", revision=revision, digest=new.digest, author=proposal.author)
-        served = replace(proposed, revision=revision, digest=new.digest, published_at=tx.now)
+        served = replace(proposed, revision=revision, digest=new.digest, published_at=tx.now, origins={})
         await self._catalog.serve(served)
         return Answer(revision, True, published, served, tuple(sorted(set(faults))))
 

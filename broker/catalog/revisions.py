@@ -46,7 +46,8 @@ _HEAD, _FOOT = '{"format":1,"offerings":[\n', "\n]}"
 
 
 def _line(document: JsonObject) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    # Only ASCII: text that is all of one kind is copied, not converted, on its way to the database and back.
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def _lines(text: str) -> Iterator[JsonObject]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
 
 from broker.catalog.revisions import from_text
-from broker.domain.catalog import Catalog
+from broker.domain.catalog import Catalog, ServiceOffering
 from broker.errors import StoreUnavailable
 from broker.store import catalogs
 from broker.store.catalogs import CatalogRevision
@@ -19,6 +21,8 @@ from broker.store.database import Database
 log = structlog.get_logger(__name__)
 
 Prepare = Callable[[Catalog], None]
+_NEVER = 1_000_000
+_LET_GO_AFTER_S = 0.5
 
 
 class CatalogSource:
@@ -37,13 +41,17 @@ class CatalogSource:
         self._interval = interval
         self._prepare: list[Prepare] = []
         self._turn = asyncio.Lock()
+        self._letting_go: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._thresholds = gc.get_threshold()
 
     def current(self) -> Catalog:
         """Return what is served now; an empty catalog of revision 0 before the first publication."""
         return self._catalog
 
     def prepare(self, prepare: Prepare) -> None:
-        """Have something made, in a thread of its own, of each catalog before it is served."""
+        """Have something made at once of what is served now, and in a thread of each catalog before it is served."""
+        prepare(self._catalog)
         self._prepare.append(prepare)
 
     async def refresh(self) -> bool:
@@ -56,11 +64,13 @@ class CatalogSource:
         async with self._turn:
             async with self._db.transaction(read_only=True) as tx:
                 number = await catalogs.newest_number(tx)
-                if number <= self._catalog.revision:
-                    return False
-                newest = await catalogs.newest(tx)
-            assert newest is not None, "revisions are never deleted"
-            await self._adopt(await catalog_of(newest))
+            if number <= self._catalog.revision:
+                return False
+            with self.much_to_do():
+                async with self._db.transaction(read_only=True) as tx:
+                    newest = await catalogs.newest(tx)
+                assert newest is not None, "revisions are never deleted"
+                await self._adopt(await catalog_of(newest))
             return True
 
     async def serve(self, catalog: Catalog) -> None:
@@ -69,12 +79,33 @@ class CatalogSource:
             if catalog.revision > self._catalog.revision:
                 await self._adopt(catalog)
 
+    @contextmanager
+    def much_to_do(self) -> Iterator[None]:
+        """
+        Keep Python from looking through all objects for garbage in the block, and through a new catalog's after it.
+
+        A large catalog is a million objects that live long: that would stop everything for a third of a second, several
+        times while they are made. Young objects are looked through as ever.
+        """
+        self._busy += 1
+        if self._busy == 1:
+            self._thresholds = gc.get_threshold()
+            gc.set_threshold(*self._thresholds[:2], _NEVER)
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if self._busy == 0:
+                gc.freeze()
+                gc.set_threshold(*self._thresholds)
+
     async def _adopt(self, catalog: Catalog) -> None:
         await asyncio.to_thread(self._prepared, catalog)
-        self._catalog = catalog
-        # A large catalog is millions of objects that live long: looking through them again and again for garbage would
-        # stop everything for a third of a second each time.
-        gc.freeze()
+        former, self._catalog = self._catalog, catalog
+        if former.offerings:
+            letting_go = asyncio.create_task(_let_go(weakref.ref(former), list(former.offerings)))
+            self._letting_go.add(letting_go)
+            letting_go.add_done_callback(self._letting_go.discard)
         log.info("A newer catalog is served.", revision=catalog.revision, digest=catalog.digest)
 
     def _prepared(self, catalog: Catalog) -> None:
@@ -91,6 +122,22 @@ class CatalogSource:
             except StoreUnavailable:
                 log.warning("The catalog could not be refreshed; the last one is served on.")
             await wakeups.catalog(self._interval, after=seen)
+
+
+async def _let_go(former: weakref.ref[Catalog], offerings: list[ServiceOffering]) -> None:
+    """
+    Free the offerings of a catalog one by one, once nobody else has it.
+
+    Freed as a whole a large one would stop everything for a fifth of a second.
+    """
+    while former() is not None:  # noqa: ASYNC110 - nobody is told when an object goes
+        await asyncio.sleep(_LET_GO_AFTER_S)
+    await asyncio.to_thread(_freed, offerings)
+
+
+def _freed(offerings: list[ServiceOffering]) -> None:
+    while offerings:
+        offerings.pop()
 
 
 async def newest_catalog(db: Database) -> Catalog:

@@ -327,7 +327,7 @@ async def test_what_a_catalog_is_prepared_for_is_done_before_it_is_served(databa
 
     await process.files.start()
 
-    assert seen == [(1, 0)]
+    assert seen == [(0, 0), (1, 0)]
 
 
 @pytest.mark.parametrize(
