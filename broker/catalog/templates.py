@@ -101,7 +101,7 @@ def template_of(document: Document) -> tuple[Template | None, list[Fault]]:
             continue
         resources.append(TemplateResource(body["type"], body["apiVersion"], body, path))
     faults += _readable_secrets(document, whole, {name for name, p in parameters.items() if p.secure})
-    used = {match for text in _texts(whole) for match in _PARAMETER.findall(text)}
+    used = {match for text in texts_in(whole) for match in _PARAMETER.findall(text)}
     faults += [document.fault(("parameters", n), "is used but not declared") for n in used - set(parameters)]
     faults += [document.fault(("parameters", n), "is declared but not used") for n in set(parameters) - used]
     return Template(document.file, whole, parameters, tuple(resources)), faults
@@ -140,7 +140,7 @@ def _outputs(document: Document, outputs: JsonObject) -> Iterator[Fault]:
         path: Place = ("outputs", name)
         if str(output.get("type", "")).lower().startswith("secure"):
             yield document.fault(path, "a secret output cannot be read back; ask for it when binding")
-        if any(_LIST_CALL.search(text) for text in _texts(output)):
+        if any(_LIST_CALL.search(text) for text in texts_in(output)):
             yield document.fault(
                 path, "calls a list function: outputs stay readable in the deployment history"
             )
@@ -155,16 +155,17 @@ def _readable_secrets(document: Document, whole: JsonObject, secrets: set[str]) 
                 (("resources", index, key), body.get(key)) for key in ("name", "tags", "location", "sku")
             ]
     for path, value in places:
-        for name in {match for text in _texts(value) for match in _PARAMETER.findall(text)} & secrets:
+        for name in {match for text in texts_in(value) for match in _PARAMETER.findall(text)} & secrets:
             yield document.fault(path, f"'{name}' is a secret, for the properties of resources only")
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Return every text in a piece of a template."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from texts_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from texts_in(item)

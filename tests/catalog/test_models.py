@@ -86,3 +86,18 @@ def test_a_broken_model_is_a_fault_of_its_file(copy):
     assert [str(fault) for fault in refused(check(copy.folder))] == [
         f"models/{MODEL}: is no model file as `osb catalog model` writes them"
     ]
+
+
+def test_an_action_and_a_pick_that_the_model_does_not_know_are_warnings(copy):
+    copy.replace("azure-app-configuration.yaml", "name: listKeys", "name: listSecrets")
+    copy.replace(
+        "azure-storage-account.yaml", "answer.keys[?keyName=='key2']", "answer.kees[?keyName=='key2']"
+    )
+
+    faults = check(copy.folder)
+
+    assert refused(faults) == []
+    assert [fault.message for fault in faults] == [
+        "Microsoft.AppConfiguration/configurationStores at 2024-06-01 has no such action in its model; it has listKeys",
+        "listKeys of Microsoft.Storage/storageAccounts answers no 'kees', says its model; it answers keys",
+    ]

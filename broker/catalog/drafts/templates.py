@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.azure_models import Models
-from broker.catalog.templates import JSON_TYPES
+from broker.catalog.templates import JSON_TYPES, texts_in
 
 SHORTEST_NAME = 20
 """A derived name has at least as many characters, of which 80 bits are its hash."""
@@ -215,7 +215,7 @@ def _outputs(draft: DraftTemplate) -> None:
     for name, said in (draft.whole.get("outputs") or {}).items():
         text = said.get("value")
         secret = str(said["type"]).lower().startswith("secure")
-        if not secret and not any(_LIST_CALL.search(each) for each in _texts(said)):
+        if not secret and not any(_LIST_CALL.search(each) for each in texts_in(said)):
             kept[name] = {"type": said["type"], "value": text}
             continue
         match = _KEYS.match(text) if isinstance(text, str) else None
@@ -243,7 +243,7 @@ def _defaults(draft: DraftTemplate) -> None:
 def _unused(draft: DraftTemplate) -> None:
     """Leave out what nothing uses any more: the guard takes no such parameter."""
     while True:
-        texts = [text.lower() for text in _texts(draft.whole)]
+        texts = [text.lower() for text in texts_in(draft.whole)]
         unused = [
             (section, name)
             for section in ("parameters", "variables")
@@ -277,14 +277,3 @@ def _free(word: str, taken: Mapping[str, Any]) -> str:
     return next(
         name for n in range(1, 10000) if (name := word if n == 1 else f"{word}{n}").lower() not in used
     )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)

@@ -9,6 +9,7 @@ from broker.azure_models import Models
 from broker.catalog.faults import Fault
 from broker.catalog.files import Document, Place
 from broker.catalog.format import OfferingFile, ResourceFile
+from broker.catalog.guard.actions import warnings_of_actions
 from broker.catalog.guard.bindings import faults_of_binding
 from broker.catalog.guard.bodies import faults_of_bodies
 from broker.catalog.guard.expressions import faults_of_template
@@ -27,7 +28,12 @@ def faults_of_offering(
     for plan_number, plan in enumerate(read.plans):
         found = faults_of_plan(read, plan, template)
         faults += [document.fault(("plans", plan_number, *path), message) for path, message in found]
-    return [*faults, *faults_of_template(template), *faults_of_bodies(document, read, template, models)]
+    return [
+        *faults,
+        *faults_of_template(template),
+        *faults_of_bodies(document, read, template, models),
+        *warnings_of_actions(document, read, template, models),
+    ]
 
 
 def faults_of_catalog(read: Sequence[tuple[Document, OfferingFile]]) -> list[Fault]:
