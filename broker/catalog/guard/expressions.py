@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from broker.catalog.faults import Fault, shown
@@ -61,7 +62,8 @@ def faults_of_template(template: Template) -> Iterator[Fault]:
             yield Fault(template.file, 0, shown(path), message)
 
 
-def calls(expression: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def calls(expression: str) -> frozenset[str]:
     """
     Return the names, in lower case, of the functions that an expression calls.
 
@@ -82,7 +84,7 @@ def calls(expression: str) -> list[str]:
             raise Broken(f"a '{sign}' closes nothing")
     if opened:
         raise Broken(f"a '{opened[-1]}' is never closed")
-    found = [name.lower() for name in _CALL.findall(body)]
+    found = frozenset(name.lower() for name in _CALL.findall(body))
     if not found:
         raise Broken("it calls no function; a text that begins with a bracket is written with two of them")
     return found
@@ -101,7 +103,7 @@ def _of_text(path: Place, text: str, own: frozenset[str]) -> Iterator[str]:
     except Broken as broken:
         yield f"is no expression: {broken}"
         return
-    for name in sorted(set(found)):
+    for name in sorted(found):
         if name in EVERYWHERE or name in own:
             continue
         if name in OF_DEFAULTS:

@@ -2,8 +2,7 @@
 What platforms would not take: one such thing can keep them from the whole catalog.
 
 Service Catalog takes names of 63 characters and no empty description; that the form of the files holds. The rest is
-what Cloud Foundry's Cloud Controller checks when it reads a catalog, and the conventions for metadata of the
-specification's profile ("Service Metadata").
+what Cloud Foundry's Cloud Controller checks when it reads a catalog.
 """
 
 from __future__ import annotations
