@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.programs import CannotFetch, Program, fetch, programs, unpack
+from tools.programs import CannotFetch, Program, fetch, main, programs, searched, unpack
 
 TOP = Path(__file__).parent.parent
 GREETER = Program(
@@ -95,6 +95,68 @@ def test_a_package_that_no_source_has_is_named_with_what_apt_said(tmp_path):
     assert "Traceback" not in told.stderr
 
 
+@pytest.fixture
+def module(tmp_path):
+    """A program in Go that tells its release, as a folder of the list names it."""
+    folder = tmp_path / "module"
+    folder.mkdir()
+    (folder / "go.mod").write_text("module greeter.test\n\ngo 1.21\n")
+    (folder / "go.sum").write_text("")
+    (folder / "main.go").write_text(
+        'package main\n\nvar release = "none"\n\nfunc main() { println(release) }\n'
+    )
+    return Program(
+        name="greeter",
+        program="greeter",
+        check=(),
+        go=str(folder),
+        package=".",
+        variables={"main.release": "7"},
+    )
+
+
+def test_a_program_in_go_is_built_once_and_told_its_release(module, monkeypatch):
+    if shutil.which("go", path=searched()) is None:
+        pytest.skip("there is no Go here")
+
+    built = fetch(module)
+    monkeypatch.setattr("tools.programs.by_go", None)
+
+    assert fetch(module) == built == [str(module.home / "greeter")]
+    assert subprocess.run(built, capture_output=True, text=True, check=True).stderr == "7\n"
+
+
+def test_what_go_says_of_a_program_that_it_cannot_build_is_told(module):
+    if shutil.which("go", path=searched()) is None:
+        pytest.skip("there is no Go here")
+    (Path(module.go) / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+
+    with pytest.raises(CannotFetch, match=r"greeter was not fetched[\s\S]*undefined"):
+        fetch(module)
+
+
+def test_a_machine_without_go_is_told_what_to_install(module, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("tools.programs.SYSTEM", "")
+    monkeypatch.setattr("tools.programs.GO", "")
+
+    with pytest.raises(CannotFetch, match=r"no Go here to build greeter"):
+        fetch(module)
+
+
+def test_what_is_fetched_by_name_alone_is_left_out_of_all(monkeypatch):
+    fetched = []
+    monkeypatch.setattr(
+        "tools.programs.fetch", lambda program: fetched.append(program.name) or [program.name]
+    )
+
+    assert main([]) == 0
+    assert set(programs()) - set(fetched) == {name for name, one in programs().items() if one.only_by_name}
+    assert "kube-apiserver" not in fetched
+    assert main(["kube-apiserver"]) == 0
+    assert fetched[-1] == "kube-apiserver"
+
+
 def test_an_unknown_name_is_refused_with_those_that_there_are():
     told = subprocess.run(
         [sys.executable, "-m", "tools.programs", "nothing"],
@@ -105,10 +167,13 @@ def test_an_unknown_name_is_refused_with_those_that_there_are():
     assert all(name in told.stderr for name in programs())
 
 
-@pytest.mark.parametrize(("ci", "verdict"), [("", "1 skipped"), ("true", "1 error")])
-def test_a_test_without_its_tool_is_skipped_and_fails_under_ci(tmp_path, ci, verdict):
+@pytest.mark.parametrize(
+    ("tool", "ci", "verdict"),
+    [("azurite", "", "1 skipped"), ("azurite", "true", "1 error"), ("kube-apiserver", "true", "1 skipped")],
+)
+def test_a_test_without_its_tool_is_skipped_and_fails_under_ci(tmp_path, tool, ci, verdict):
     (tmp_path / "test_it.py").write_text(
-        "import pytest\n@pytest.mark.needs('azurite')\ndef test_it(): raise SystemExit('was run')\n"
+        f"import pytest\n@pytest.mark.needs('{tool}')\ndef test_it(): raise SystemExit('was run')\n"
     )
 
     ran = subprocess.run(
@@ -119,7 +184,7 @@ def test_a_test_without_its_tool_is_skipped_and_fails_under_ci(tmp_path, ci, ver
     )  # fmt: skip
 
     assert verdict in ran.stdout
-    assert "make tools TOOLS='azurite' fetches it" in ran.stdout
+    assert f"make tools TOOLS='{tool}' fetches it" in ran.stdout
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 import yaml
 
@@ -19,6 +20,7 @@ from tests.kubernetes.control_plane import api_server
 from tests.kubernetes.matrix import MATRIX, NEEDED, POSTGRESQL
 from tests.kubernetes.playing import Cluster, installation
 from tests.kubernetes.pods import IS_ROOT
+from tests.simulated import wait_until
 from tests.store.nouns import an_instance
 
 pytestmark = [pytest.mark.needs("helm", "etcd", "kube-apiserver"), pytest.mark.slow]
@@ -28,6 +30,7 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce-version": "latest",
 }
 FULL = "broker-azure-service-broker"
+ACCOUNT = yaml.safe_load((TOP / "catalog" / "storage" / "azure-storage-account.yaml").read_text())
 VALUES = {
     "settings": {**NEEDED, "azure_authentication": "managed-identity"},
     "database": POSTGRESQL,
@@ -318,6 +321,92 @@ def certificates(cluster, name):
     }
     cluster.server.asked("POST", f"/api/v1/namespaces/{cluster.namespace}/secrets", json=secret)
     return authority.certificate_pem
+
+
+def in_the_simulated_azure(simulator, group, cluster):
+    """Values, and what they name, with which the broker reaches the simulated Azure as an application."""
+    access, space = simulator.access, f"/api/v1/namespaces/{cluster.namespace}"
+    secret = {"metadata": {"name": "azure-client"}, "stringData": {"client-secret": access.client_secret}}
+    cluster.server.asked("POST", f"{space}/secrets", json=secret)
+    trusted = {"metadata": {"name": "azure-authority"}, "data": {"ca.crt": Path(access.ca_file).read_text()}}
+    cluster.server.asked("POST", f"{space}/configmaps", json=trusted)
+    settings = {
+        "azure_authentication": "client-secret",
+        "azure_cloud": "custom",
+        "azure_endpoint": access.endpoint,
+        "azure_authority": access.endpoint,
+        "azure_scope": "https://management.azure.com/.default",
+        "azure_subscription_id": access.subscription_id,
+        "azure_tenant_id": access.tenant_id,
+        "azure_client_id": access.client_id,
+        "azure_resource_group": group,
+        "azure_poll_interval": "100ms",
+        "stop_within": "4s",
+    }
+    return on_postgresql(
+        settings={**NEEDED, **settings},
+        azure={"clientSecret": {"existingSecret": "azure-client"}, "caConfigMap": "azure-authority"},
+    )
+
+
+def test_an_order_outlives_an_upgrade_and_the_release_goes_when_nothing_is_left(cluster, simulator):
+    values = in_the_simulated_azure(simulator, simulator.a_group(), cluster)
+    assert cluster.helm("install", *installation(), values=json.dumps(values)).returncode == 0
+    old = cluster.pod(FULL)
+    new = None
+    order = {"service_id": ACCOUNT["id"], "plan_id": ACCOUNT["plans"][0]["id"]}
+    instance = "/v2/service_instances/an-account"
+
+    try:
+        old.run()
+        old.await_ready()
+        simulator.clock(speed=0)
+        before = len(simulator.ledger())
+        body = {**order, "organization_guid": "cluster", "space_guid": "namespace"}
+        accepted = asked(cluster, old, "PUT", f"{instance}?accepts_incomplete=true", json=body)
+        assert accepted.status_code == 202, accepted.text
+        wait_until(lambda: [call for call in simulator.ledger()[before:] if call["method"] == "PUT"])
+        changed = {**values, "settings": {**values["settings"], "log_level": "debug"}}
+        assert cluster.helm("upgrade", *installation(), values=json.dumps(changed)).returncode == 0
+        new = cluster.pod(FULL, 1)
+        new.run()
+        new.await_ready()
+        stopped = old.stop()
+        during = asked(cluster, new, "GET", f"{instance}/last_operation").json()["state"]
+        simulator.clock(speed=simulator.speed)
+        done = wait_until(lambda: ended(cluster, new, instance), at_most=60)
+        kept = cluster.helm("uninstall", "broker")
+        which = {**order, "accepts_incomplete": "true"}
+        deleted = asked(cluster, new, "DELETE", instance, params=which)
+        assert deleted.status_code == 202, deleted.text
+        wait_until(
+            lambda: asked(cluster, new, "GET", f"{instance}/last_operation").status_code == 410, at_most=60
+        )
+        removed = cluster.helm("uninstall", "broker")
+    finally:
+        for pod in (old, new):
+            if pod is not None:
+                pod.kill()
+
+    assert (stopped, during, done) == (0, "in progress", "succeeded")
+    assert (kept.returncode, removed.returncode) == (1, 0), removed.stdout
+    assert [status for name, _, status in cluster.seen if name.endswith("-uninstall-guard")] == [1, 0]
+    assert cluster.deployments() == {}
+
+
+def asked(cluster, pod, method, path, **more):
+    cluster.known = getattr(cluster, "known", None) or secrets_of(cluster)[f"{FULL}-platforms"]
+    credentials = tuple(base64.b64decode(cluster.known[key]).decode() for key in ("username", "password"))
+    url = f"http://{pod.address}:8080{path}"
+    return httpx.request(
+        method, url, auth=credentials, headers={"X-Broker-API-Version": "2.14"}, timeout=60, **more
+    )
+
+
+def ended(cluster, pod, instance):
+    answer = asked(cluster, pod, "GET", f"{instance}/last_operation").json()
+    assert answer["state"] != "failed", answer
+    return answer["state"] if answer["state"] != "in progress" else None
 
 
 def hardened(pods):
