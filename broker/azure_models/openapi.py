@@ -192,10 +192,13 @@ class _Definitions:
         # Named before it is described: it may hold itself.
         self._names[key] = free
         properties: dict[str, Any] = {}
-        for (file, schema), required in self._pieces(place, 0):
+        pieces = list(self._pieces(place, 0))
+        # A definition may require what stands in the one that it extends.
+        needs = {name for (_, schema), always in pieces if always for name in schema.get("required") or ()}
+        for (file, schema), _ in pieces:
             for key_name, said in (schema.get("properties") or {}).items():
                 described = self.shape((file, said), f"{free}{key_name[:1].upper()}{key_name[1:]}", depth + 1)
-                needed = {"required": True} if required and key_name in (schema.get("required") or ()) else {}
+                needed = {"required": True} if key_name in needs else {}
                 properties[key_name] = {**described, **needed, "use": self._use((file, said))}
         self.described[free] = {"properties": dict(sorted(properties.items()))}
         return free

@@ -85,6 +85,7 @@ def _documentation(offering: ServiceOffering) -> str:
 
 
 def _plans(offering: ServiceOffering) -> str:
+    names = {plan.id: f"`{plan.name}`" for plan in offering.offered}
     rows = []
     for plan in offering.offered:
         bullets = plan.metadata.get("bullets")
@@ -94,10 +95,21 @@ def _plans(offering: ServiceOffering) -> str:
                 f"`{plan.name}`",
                 _plain(plan.description + points),
                 "yes" if plan.free else "no",
+                _duration(plan.expected_duration) if plan.expected_duration else "",
                 _duration(plan.maximum_polling_duration),
+                _next_plans(plan, names),
             ]
         )
-    return _table(["plan", "what it is", "free", "given up after"], rows)
+    columns = ["plan", "what it is", "free", "usually takes", "given up after", "can become"]
+    return _table(*_without_empty(columns, rows))
+
+
+def _next_plans(plan: ServicePlan, names: Mapping[str, str]) -> str:
+    """Return the plans to which an instance can move."""
+    if not plan.plan_updateable:
+        return ""
+    ids = [one for one in names if one != plan.id] if plan.updates_to is None else plan.updates_to
+    return ", ".join(names[one] for one in ids if one in names) or "no other"
 
 
 def _places(catalog: Catalog, offering: ServiceOffering) -> str:
@@ -116,8 +128,6 @@ def _places(catalog: Catalog, offering: ServiceOffering) -> str:
         said.append(f"A service instance of {link} is needed first: `parentAlias` is its `alias`.")
     if any(plan.takes_alias for plan in plans):
         said.append("`alias` gives a service instance a name by which others can be ordered in it.")
-    if any(plan.plan_updateable for plan in plans):
-        said.append("The plan of a service instance can be changed.")
     return " ".join(said)
 
 
@@ -290,6 +300,8 @@ def _examples(catalog: Catalog, offering: ServiceOffering) -> Iterator[str]:
 
 
 def _duration(time: timedelta) -> str:
+    if time < timedelta(minutes=2):
+        return f"{round(time.total_seconds())} s"
     minutes = int(time.total_seconds() // 60)
     return f"{minutes // 60} h" if minutes % 60 == 0 and minutes > 60 else f"{minutes} min"
 

@@ -37,7 +37,8 @@ OPENAPI = {
         "Store": {
             "allOf": [{"$ref": "./shared/types.json#/definitions/Tracked"}],
             "properties": {"properties": {"$ref": "#/definitions/StoreProperties"}},
-            "required": ["properties"],
+            # As providers do: what the definition requires stands in the one that it extends.
+            "required": ["properties", "location"],
         },
         "StoreProperties": {
             "properties": {
@@ -72,7 +73,6 @@ SHARED = {
                 "location": {"type": "string", "x-ms-mutability": ["create", "read"]},
                 "tags": {"type": "object", "additionalProperties": {"type": "string"}},
             },
-            "required": ["location"],
         }
     }
 }

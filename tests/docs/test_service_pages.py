@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,27 @@ def test_a_page_names_every_parameter_and_every_credential():
             keys = {key for text in composed for key in json.loads(text)}
             assert bool(keys) == plan.bindable
             assert [key for key in keys if f"| `{key}` |" not in page] == []
+
+
+def test_a_page_tells_how_long_a_plan_takes_and_what_it_can_become():
+    offering = next(o for o in CATALOG.offerings if o.name == "azure-app-configuration")
+    first, second, third, _ = offering.plans
+    plans = (
+        replace(
+            first, plan_updateable=True, updates_to=(second.id,), expected_duration=timedelta(seconds=90)
+        ),
+        replace(second, plan_updateable=True, updates_to=(), expected_duration=timedelta(minutes=5)),
+        replace(third, plan_updateable=True, updates_to=None),
+    )
+
+    page = page_of(CATALOG, replace(offering, plans=plans))
+
+    rows = {row.split("`")[1]: row.split(" | ")[3:] for row in re.findall(r"^\| `.*", page, re.MULTILINE)[:3]}
+    assert rows == {
+        "free": ["90 s", "60 min", "`developer` |"],
+        "developer": ["5 min", "60 min", "no other |"],
+        "standard": ["| 60 min", "`free`, `developer` |"],
+    }
 
 
 def spoilt():
