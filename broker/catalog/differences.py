@@ -31,7 +31,7 @@ _OF_OFFERING = (
 )  # fmt: skip
 _OF_PLAN = (
     "description", "free", "bindable", "plan_updateable", "binding_rotatable", "binding_lifetime",
-    "maximum_polling_duration", "takes_alias", "grows_only", "sensitive",
+    "maximum_polling_duration", "takes_alias", "grows_only", "sensitive", "bind_sensitive",
 )  # fmt: skip
 _OF_METADATA = "costs"
 _LONGEST = 100

@@ -102,7 +102,8 @@ def _property(parameter: UserParameter, template: TemplateParameter | None) -> J
     if description is None and template is not None:
         description = template.declared.get("metadata", {}).get("description")
     default = parameter.default
-    if parameter.sensitive or (template and template.secure):
+    secret = bool(parameter.sensitive or (template and template.secure))
+    if secret:
         default = None
     elif default is None:
         default = _literal(declared.get("defaultValue"))
@@ -115,6 +116,8 @@ def _property(parameter: UserParameter, template: TemplateParameter | None) -> J
     found = {
         "type": kind,
         "title": parameter.title,
+        # Draft-04 passes over it; readers of newer drafts know that the value is never given back.
+        "writeOnly": True if secret else None,
         "description": description,
         "default": default,
         "enum": list(allowed) if allowed else None,

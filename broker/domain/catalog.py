@@ -53,6 +53,8 @@ class ServicePlan:
     """Names of user parameters whose value may rise but never fall."""
     sensitive: tuple[str, ...] = ()
     """Names of user parameters that are never shown again."""
+    bind_sensitive: tuple[str, ...] = ()
+    """Names of bind parameters that are never shown again."""
     parent: str | None = None
     takes_alias: bool = False
     binding_lifetime: timedelta | None = None

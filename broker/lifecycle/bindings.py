@@ -143,10 +143,18 @@ class Bindings:
             raise NotFound(f"There is no service binding {shown(binding_id)} that could be shown now.")
         if binding.state in {BindingState.BINDING, BindingState.BIND_FAILED}:
             raise NotFound(f"There is no service binding {shown(binding_id)} that could be shown now.")
-        offering = self._catalog.current().offering(instance.service_offering_id)
+        catalog = self._catalog.current()
+        offering = catalog.offering(instance.service_offering_id)
         if offering is not None and not offering.bindings_retrievable:
             raise NotFound(f"Bindings of the service offering {shown(offering.name)} cannot be fetched.")
-        return _bound(binding)
+        plan = catalog.find(instance.service_offering_id, binding.service_plan_id)
+        # Without the plan nobody knows which parameters are secret: then none is shown.
+        visible = {
+            name: value
+            for name, value in binding.parameters.items()
+            if plan and name not in plan.bind_sensitive
+        }
+        return replace(_bound(binding), parameters=visible)
 
     async def _bound(
         self, request: BindRequest, started: _Started, patience: Patience

@@ -38,7 +38,11 @@ _CHANGEABLE = {
 }
 _CREATE = _schema(**_CHANGEABLE, secret={"type": "string"}, region={"type": "string"})
 _UPDATE = _schema(**_CHANGEABLE)
-_BIND = _schema(role={"type": "string", "enum": ["reader", "writer"]}, note={"type": "string"})
+_BIND = _schema(
+    role={"type": "string", "enum": ["reader", "writer"]},
+    note={"type": "string"},
+    key={"type": "string", "maxLength": 60, "pattern": "^[a-z-]*$", "writeOnly": True},
+)
 
 _PLAN: dict[str, Any] = {
     "free": False,
@@ -52,6 +56,7 @@ _PLAN: dict[str, Any] = {
     "update_schema": _UPDATE,
     "bind_schema": _BIND,
     "sensitive": ("secret",),
+    "bind_sensitive": ("key",),
     "provisioner": "external",
     "recipe": {"kind": "external"},
 }

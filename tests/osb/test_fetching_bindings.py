@@ -65,3 +65,26 @@ def test_hints_make_no_difference(platform):
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
+
+
+@pytest.mark.requirement("GBN-02")
+def test_a_sensitive_bind_parameter_is_never_shown_again(platform):
+    instance_id = platform.ready()
+    canary = "only-the-owner-knows"
+
+    binding_id, bound = platform.bound(instance_id, ask(parameters={"role": "reader", "key": canary}))
+    fetched = platform.fetch(instance_id, binding_id)
+    again = platform.bind(instance_id, binding_id, ask(parameters={"role": "reader", "key": canary}))
+    conflict = platform.bind(
+        instance_id, binding_id, ask(parameters={"role": "reader", "key": canary + "-not"})
+    )
+    wrong = [
+        platform.bind(instance_id, an_id(), ask(parameters=parameters))
+        for parameters in ({"key": canary.upper()}, {"key": [canary]}, {"key": canary * 4}, {"keys": canary})
+    ]
+
+    assert fetched.json()["parameters"] == {"role": "reader"}
+    assert again.status_code == 200
+    assert [conflict.status_code, *(answer.status_code for answer in wrong)] == [409, 400, 400, 400, 400]
+    told = [str(bound), *(answer.text for answer in (fetched, again, conflict, *wrong))]
+    assert [text for text in told if canary in text.lower()] == []

@@ -8,6 +8,7 @@ from typing import Any
 from broker.catalog.files import Place
 from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
 from broker.catalog.guard.picks import Said, faults_of_pick
+from broker.catalog.guard.plans import faults_of_secret
 from broker.domain.databases import DATABASE_KINDS, DatabaseKind
 
 _ANSWER = frozenset({"answer"})
@@ -17,6 +18,9 @@ _ANSWER = frozenset({"answer"})
 def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
     """Tell what is wrong with the ways to bind."""
     yield from _of_verbs(("binding",), read.binding, kind=_kind(read))
+    for name, parameter in read.bind_parameters.items():
+        if parameter.sensitive:
+            yield from faults_of_secret(("bind_parameters", name), parameter)
     modes = read.binding_modes
     if modes is None:
         return

@@ -93,6 +93,13 @@ def _of_fixed(read: OfferingFile, plan: PlanFile, template: Template) -> Iterato
             yield ("fixed", name), f"'{value}' is not allowed by the template"
 
 
+def faults_of_secret(path: Place, parameter: UserParameter) -> Iterator[Said]:
+    """Tell what of a sensitive parameter would stand in the catalog, where everybody reads it."""
+    for key in ("default", "allowed"):
+        if getattr(parameter, key) is not None:
+            yield (*path, key), "is read by everybody who sees the catalog, and the parameter is sensitive"
+
+
 def _of_user(name: str, parameter: UserParameter, template: Template) -> Iterator[Said]:
     declared = template.parameters.get(name)
     if parameter.sensitive and declared is not None and not declared.secure:
@@ -100,6 +107,8 @@ def _of_user(name: str, parameter: UserParameter, template: Template) -> Iterato
             ("user", name, "sensitive"),
             "must be a secureString in the template, or Azure's history shows it",
         )
+    elif parameter.sensitive or (declared is not None and declared.secure):
+        yield from faults_of_secret(("user", name), parameter)
     if declared is None or parameter.type is not None:
         if parameter.through is None and parameter.type is not None and declared is not None:
             yield ("user", name, "type"), "comes from the template"
