@@ -75,7 +75,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
 _COUNT_EVERY = timedelta(seconds=30)
-_SILENT_FOR_TOO_LONG = timedelta(minutes=5)
+_SILENT_FOR_LEASES = 10
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,8 @@ async def running(
                 database, catalog, files, tenants, runner, stocktaker, watch, metrics
             ) as tasks:
                 checks = HealthChecks(
-                    alive={name: _runs(task) for name, task in tasks.items()} | _looks(runner, database),
+                    alive={name: _runs(task) for name, task in tasks.items()}
+                    | _looks(runner, database, too_long=settings.lease * _SILENT_FOR_LEASES),
                     ready={"database": database_answers(database), "process": _is_to_stay(stopping)},
                     metrics=lambda: (metrics.exposed(), CONTENT_TYPE),
                     notes=_notes(watch, files, tenants),
@@ -496,13 +497,13 @@ def _is_to_stay(stopping: asyncio.Event) -> Check:
     return check
 
 
-def _looks(runner: Runner | None, database: Database) -> dict[str, Check]:
+def _looks(runner: Runner | None, database: Database, *, too_long: timedelta) -> dict[str, Check]:
     """Check that the runner looks at the queue; a database that is away is no reason to restart the process."""
     if runner is None:
         return {}
 
     async def check() -> str | None:
-        if runner.silent_for < _SILENT_FOR_TOO_LONG:
+        if runner.silent_for < too_long:
             return None
         try:
             await database.ping()
