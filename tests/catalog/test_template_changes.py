@@ -1,5 +1,7 @@
 """What two templates would do to a living resource, as far as can be seen without running them."""
 
+from itertools import pairwise
+
 import pytest
 
 from broker.catalog.guard.template_changes import resource_changes
@@ -80,3 +82,16 @@ def test_variables_that_name_each_other_are_followed_no_further_than_sense_goes(
     )
 
     assert resource_changes(looping, looping) == []
+
+
+def test_variables_that_double_each_other_are_compared_in_no_time():
+    def doubling(end):
+        names = [f"v{number}" for number in range(60)]
+        variables = {
+            one: f"[concat(variables('{after}'), variables('{after}'))]"
+            for one, after in pairwise([*names, "end"])
+        }
+        return a_recipe(zones("[variables('v0')]"), template={"variables": variables | {"end": end}})
+
+    assert resource_changes(doubling("a"), doubling("a")) == []
+    assert resource_changes(doubling("a"), doubling("b")) != []

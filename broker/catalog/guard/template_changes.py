@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.azure_models.create_only import create_only
+from broker.catalog.templates import texts_in
 from broker.domain.json_values import JsonObject
 
 _PARAMETER = re.compile(r"\bparameters\s*\(\s*'([^']+)'\s*\)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\bvariables\s*\(\s*'([^']+)'\s*\)", re.IGNORECASE)
-_DEEPEST = 20
+_AT_MOST_FOLLOWED = 100
+"""Variables that one expression leads to; what comes after them is not compared."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,18 @@ def resource_changes(before: JsonObject, after: JsonObject) -> list[ResourceChan
     of the parameters in them. What lies below a resource that goes is not named again.
     """
     old, new = _resources(before), _resources(after)
+    by_key = {other.key: other for other in new}
+    before_keys = {one.key for one in old}
+    added = [other for other in new if other.key not in before_keys]
     found: list[ResourceChange] = []
-    gone: list[str] = []
+    gone: set[str] = set()
     for one in sorted(old, key=lambda resource: resource.type.count("/")):
-        if any(one.type.startswith(f"{above}/") for above in gone):
+        if not gone.isdisjoint(_above(one.type)):
             continue
-        same = next((other for other in new if other.key == one.key), None)
+        same = by_key.get(one.key)
         if same is None:
-            gone.append(one.type)
-            found.append(_lost(one, old, new))
+            gone.add(one.type)
+            found.append(_lost(one, added))
         else:
             found += _replaced(one, same, before, after)
     return found
@@ -67,10 +72,13 @@ def _resources(recipe: JsonObject) -> list[_Resource]:
     ]
 
 
-def _lost(one: _Resource, old: Sequence[_Resource], new: Sequence[_Resource]) -> ResourceChange:
+def _above(resource_type: str) -> list[str]:
+    words = resource_type.split("/")
+    return ["/".join(words[:end]) for end in range(2, len(words))]
+
+
+def _lost(one: _Resource, added: Sequence[_Resource]) -> ResourceChange:
     spelt = one.body["type"]
-    before = {other.key for other in old}
-    added = [other for other in new if other.key not in before]
     renamed = next((other for other in added if other.type == one.type), None)
     if renamed is not None:
         return ResourceChange(
@@ -115,27 +123,49 @@ def _at(body: JsonObject, path: str, recipe: JsonObject) -> Any:
     return resolved(value, recipe)
 
 
-def resolved(value: Any, recipe: JsonObject, depth: int = 0) -> Any:
+def resolved(value: Any, recipe: JsonObject) -> Any:
     """
     Return *value* of a template with what is known of its expressions beforehand, for comparison with another.
 
     A parameter that stands alone becomes its fixed value or its source, so that its name alone makes no difference.
     """
     if isinstance(value, Mapping):
-        return {key: resolved(item, recipe, depth) for key, item in value.items()}
+        return {key: resolved(item, recipe) for key, item in value.items()}
     if isinstance(value, list):
-        return [resolved(item, recipe, depth) for item in value]
-    if not isinstance(value, str) or not value.startswith("[") or value.startswith("[[") or depth > _DEEPEST:
+        return [resolved(item, recipe) for item in value]
+    if not isinstance(value, str) or not _is_expression(value):
         return value
     alone = _PARAMETER.fullmatch(value[1:-1].strip())
     if alone is not None:
         return _source(alone[1], recipe)
-    parts: list[Any] = [_VARIABLE.sub("variables()", _PARAMETER.sub("parameters()", value))]
-    parts += [_source(name, recipe) for name in _PARAMETER.findall(value)]
     template: Any = recipe.get("template") or {}
     variables = template.get("variables") or {}
-    parts += [resolved(variables.get(name), recipe, depth + 1) for name in _VARIABLE.findall(value)]
+    parts, waiting = [_written(value, recipe)], _VARIABLE.findall(value)
+    seen: set[str] = set()
+    # Each variable once: written out in place, a few lines of them could stand for gigabytes.
+    while waiting and len(seen) < _AT_MOST_FOLLOWED:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            parts.append(_written(variables.get(name), recipe))
+            waiting += [inner for text in texts_in(variables.get(name)) for inner in _VARIABLE.findall(text)]
     return parts
+
+
+def _written(value: Any, recipe: JsonObject) -> Any:
+    """Return *value* with the sources of the parameters in it instead of their names; variables keep theirs."""
+    if isinstance(value, Mapping):
+        return {key: _written(item, recipe) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_written(item, recipe) for item in value]
+    if not isinstance(value, str) or not _is_expression(value):
+        return value
+    sources = [_source(name, recipe) for name in _PARAMETER.findall(value)]
+    return [_PARAMETER.sub("parameters()", value), *sources]
+
+
+def _is_expression(text: str) -> bool:
+    return text.startswith("[") and not text.startswith("[[")
 
 
 def _source(name: str, recipe: JsonObject) -> Any:
