@@ -96,11 +96,11 @@ pip_compile := --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-h
 
 .PHONY: lock
 lock: $(stamp) ## renew requirements/*.txt; LOCK=--upgrade takes newer releases
-	@$(python) -m piptools compile $(pip_compile) -o requirements/runtime.txt pyproject.toml
+	@$(python) -m piptools compile $(pip_compile) -o requirements/runtime.txt --extra tracing pyproject.toml
 	@$(python) -m piptools compile $(pip_compile) -o requirements/simulator.txt -c requirements/runtime.txt \
-		--extra simulator pyproject.toml
+		--extra tracing --extra simulator pyproject.toml
 	@$(python) -m piptools compile $(pip_compile) -o requirements/dev.txt -c requirements/simulator.txt \
-		--extra simulator --extra dev pyproject.toml
+		--extra tracing --extra simulator --extra dev pyproject.toml
 
 .PHONY: clean
 clean: ## remove the environment, the work folder and caches

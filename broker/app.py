@@ -24,7 +24,7 @@ from broker.api.authentication import Credentials
 from broker.api.health import Check, HealthChecks, health_application
 from broker.api.parts import Parts
 from broker.azure.arm import Arm
-from broker.azure.calls import Call
+from broker.azure.calls import Call, Trace, no_trace
 from broker.azure.clouds import CLOUDS, Cloud, custom
 from broker.azure.credentials import credential_for
 from broker.azure.transport import http_client
@@ -53,6 +53,7 @@ from broker.lifecycle.options import CatalogSource, LifecycleOptions, NoRules
 from broker.lifecycle.polling import Polling
 from broker.metrics import CONTENT_TYPE, Metrics
 from broker.operations.failpoints import Failpoints
+from broker.operations.observing import Observer
 from broker.operations.runner import Runner, RunnerOptions
 from broker.operations.stocktaking import Stocktaker, StocktakingOptions
 from broker.operations.unhandled import UnhandledWatch
@@ -70,6 +71,7 @@ from broker.store.errors import SchemaOutdated, SealingKeysMissing
 from broker.store.overview import overview
 from broker.store.sealing import KeyRing
 from broker.tenants.source import TenantRulesFile
+from broker.tracing import Untraced, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +105,7 @@ def create_app(
     body_limit: int = DEFAULT_BODY_LIMIT,
     metrics: Metrics | None = None,
     before_serving: Callable[[Callable[[Catalog], None]], None] | None = None,
+    traces: Untraced | None = None,
 ) -> ASGIApp:
     """Return the application that platforms reach, on an open database; it starts nothing."""
     parts = Parts(
@@ -111,14 +114,16 @@ def create_app(
         polling=Polling(database, options),
         body_limit=body_limit,
     )
-    measured = metrics or Metrics()
-    return osb_application(
-        parts,
-        platforms=platforms,
-        catalog=catalog,
-        observe=measured.request_answered,
-        rules=options.tenants if options else None,
-        before_serving=before_serving,
+    measured, traced = metrics or Metrics(), traces or Untraced()
+    return traced.requests(
+        osb_application(
+            parts,
+            platforms=platforms,
+            catalog=catalog,
+            observe=traced.observing(measured.request_answered),
+            rules=options.tenants if options else None,
+            before_serving=before_serving,
+        )
     )
 
 
@@ -169,8 +174,9 @@ async def running(
             does not fit the api-versions that are to be asked for.
         TenantRulesRefused: The tenant rules are not.
         StoreUnavailable: The database does not answer.
+        TracingMissing: Traces are wanted, and OpenTelemetry is not installed.
     """
-    metrics = Metrics()
+    metrics, traces = Metrics(), tracing(wanted=settings.tracing)
     database = await _opened(settings)
     try:
         await database.revision_is_current()
@@ -186,11 +192,11 @@ async def running(
             if settings.tenant_rules
             else None
         )
-        async with resource_manager(settings, cloud, metrics, meter) as arm:
+        async with resource_manager(settings, cloud, metrics, meter, traces.call) as arm:
             provisioners = registry(provisioner_options, arm)
             database.handlers = handlers = handlers_of(provisioners)
             runner = (
-                _runner(settings, database, provisioners, failpoints, metrics, catalog, meter)
+                _runner(settings, database, provisioners, failpoints, _Told(metrics, catalog, traces), meter)
                 if with_runner
                 else None
             )
@@ -207,6 +213,7 @@ async def running(
                 body_limit=settings.body_limit,
                 metrics=metrics,
                 before_serving=catalog.prepare,
+                traces=traces,
             )
             admin = None
             if settings.operators:
@@ -236,6 +243,7 @@ async def running(
                 )
                 yield Broker(api, health_application(checks), admin, database, runner, stopping)
     finally:
+        await traces.close()
         await database.close()
 
 
@@ -329,7 +337,11 @@ async def _working(
 
 @asynccontextmanager
 async def resource_manager(
-    settings: Settings, cloud: Cloud, metrics: Metrics, meter: CallMeter | None = None
+    settings: Settings,
+    cloud: Cloud,
+    metrics: Metrics,
+    meter: CallMeter | None = None,
+    trace: Trace = no_trace,
 ) -> AsyncIterator[Arm]:
     secret = settings.azure_client_secret
     simulated = settings.azure_authentication == "simulator"
@@ -366,6 +378,7 @@ async def resource_manager(
                 client=client,
                 on_call=count,
                 api_versions=settings.azure_api_versions,
+                trace=trace,
             )
 
 
@@ -397,8 +410,7 @@ def _runner(
     database: Database,
     provisioners: Mapping[str, Provisioner],
     failpoints: Failpoints | None,
-    metrics: Metrics,
-    catalog: CatalogSource,
+    observer: Observer,
     meter: CallMeter,
 ) -> Runner:
     return Runner(
@@ -411,7 +423,7 @@ def _runner(
             retention=settings.history_retention,
         ),
         failpoints=failpoints,
-        observer=_PlanNames(metrics, catalog),
+        observer=observer,
         meter=meter,
     )
 
@@ -430,12 +442,13 @@ def _process_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-class _PlanNames:
-    """Hands on to the metrics what a runner tells, with the plan's name instead of its id."""
+class _Told:
+    """Hands on to metrics and traces what a runner tells, with the plan's name instead of its id."""
 
-    def __init__(self, metrics: Metrics, catalog: CatalogSource) -> None:
+    def __init__(self, metrics: Metrics, catalog: CatalogSource, traces: Untraced) -> None:
         self._metrics = metrics
         self._catalog = catalog
+        self.step = traces.step
 
     def operation_finished(self, kind: str, state: str, plan: str) -> None:
         self._metrics.operation_finished(kind, state, plan_name(self._catalog.current(), plan))

@@ -260,6 +260,11 @@ class Settings(DatabaseSettings):
         default="json", description="`text` is for people at a terminal."
     )
 
+    tracing: bool = Field(
+        default=False,
+        description="Traces by OpenTelemetry, from requests to calls to Azure; its own OTEL_ variables say where to.",
+    )
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         faults = [line for line in self._contradictions() if line]

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "settings": {"setting_values"},
     "logs": set(),
     "metrics": set(),
+    "tracing": {"azure", "operations", "domain"},
     "domain": {"errors"},
     "azure": set(),
     "azure_models": set(),
@@ -47,6 +48,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "demo"},
     "prometheus_client": {"metrics"},
+    "opentelemetry": {"tracing"},
     "yaml": {"catalog", "cli"},
     "uvicorn": {"api", "cli", "simulator"},
 }

@@ -19,6 +19,8 @@ from broker.lifecycle.options import CatalogSource, RulesSource
 def routes(parts: Parts | None = None) -> FastAPI:
     """Return the application behind the front. Its OpenAPI description is for tests, and served nowhere."""
     app = FastAPI(
+        # Its own spans and records would tell whole addresses, and cost something with each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="Azure Service Broker",
         version="2.17",
         openapi_url=None,

@@ -104,7 +104,7 @@ class Front:
             check_path(scope)
             check_length(head.get(b"content-length"), limit=self._body_limit)
             origin = head.get(b"x-broker-api-originating-identity")
-            scope["osb.caller"] = Caller(platform, _text(origin), _text(echo), view)
+            scope["osb.caller"] = Caller(platform, _text(origin), _text(echo), view, scope.get("osb.trace"))
             await self._app(scope, receive, answer)
         except BrokerError as refusal:
             await answer.refuse(refusal)

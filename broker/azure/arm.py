@@ -12,7 +12,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from broker.azure import deployments
 from broker.azure.api_versions import ApiVersions
-from broker.azure.calls import Answer, Call, Caller
+from broker.azure.calls import Answer, Call, Caller, Trace, no_trace
 from broker.azure.clouds import Cloud
 from broker.azure.deployments import Deployment, deployment_from
 from broker.azure.distilling import JsonObject
@@ -61,6 +61,7 @@ class Arm:
         client: httpx.AsyncClient,
         api_versions: Mapping[str, str] | None = None,
         on_call: Callable[[Call], None] | None = None,
+        trace: Trace = no_trace,
         user_agent: str = "azure-service-broker",
         limit: timedelta = timedelta(seconds=45),
     ) -> None:
@@ -77,6 +78,7 @@ class Arm:
             on_call=on_call,
             limit=limit,
             api_versions=self._versions,
+            trace=trace,
         )
 
     def api_version(self, resource_type: str) -> str:

@@ -6,9 +6,10 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
@@ -83,12 +84,44 @@ class Answer:
         return self.body
 
 
+class CallTrace(Protocol):
+    """Around one call: what it sends of the trace that it belongs to, and what came of it."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers to send with it."""
+        ...
+
+    def answered(self, status: int | None) -> None:
+        """Hear of its status; None when no answer came."""
+        ...
+
+
+Trace: TypeAlias = Callable[[str, str], AbstractContextManager[CallTrace]]
+"""Is around each call, of which it is told the method and the pattern."""
+
+
+class _NoTrace:
+    headers: Mapping[str, str] = {}
+
+    def answered(self, status: int | None) -> None:
+        del status
+
+
+_NO_TRACE = _NoTrace()
+
+
+def no_trace(_method: str, _pattern: str) -> AbstractContextManager[CallTrace]:
+    """Keep no trace."""
+    return nullcontext(_NO_TRACE)
+
+
 class Caller:
     """
     Sends calls through one pipeline: request id, user agent, token, no retry, no registration of providers.
 
     *on_call* hears of every call, also of failed ones; it must not raise. No call, its token included, lasts longer
-    than *limit*.
+    than *limit*. *trace* is around each call.
     """
 
     def __init__(
@@ -101,7 +134,9 @@ class Caller:
         on_call: Callable[[Call], None] | None,
         limit: timedelta,
         api_versions: ApiVersions | None = None,
+        trace: Trace = no_trace,
     ) -> None:
+        self._trace = trace
         self._endpoint = cloud.endpoint
         self._versions = api_versions or ApiVersions()
         self._limit = limit.total_seconds()
@@ -173,38 +208,43 @@ class Caller:
         accept: Collection[int],
         secrets: Collection[str],
     ) -> Answer:
-        request = HttpRequest(method, url, json=body, headers={"Accept": "application/json"})
         kind = KINDS.get(method, "write")
+        pattern = resource_ids.pattern_of(path)
         started = time.perf_counter()
         status: int | None = None
         headers: dict[str, str] = {}
-        try:
-            # httpx limits each read but not their number: a server that drips could hold a call for ever.
-            async with asyncio.timeout(self._limit):
-                response = await self._client.send_request(request, request_id=client_request_id)
-            status = response.status_code
-            headers = {name.lower(): value for name, value in response.headers.items()}
-        except AzureError as error:
-            raise _about(translate(error), path, client_request_id) from error
-        except TimeoutError as error:
-            failure = OutcomeUnknown("Azure took too long to answer", code="no-answer")
-            raise _about(failure, path, client_request_id) from error
-        finally:
-            if self._on_call is not None:
-                wait = retry_after_of(headers)
-                self._on_call(
-                    Call(
-                        kind,
-                        method,
-                        resource_ids.pattern_of(path),
-                        _subscription(path),
-                        status,
-                        time.perf_counter() - started,
-                        remaining_from(headers).get(kind),
-                        wait.total_seconds() if wait is not None else None,
-                        region_from(headers),
+        with self._trace(method, pattern) as traced:
+            request = HttpRequest(
+                method, url, json=body, headers={"Accept": "application/json", **traced.headers}
+            )
+            try:
+                # httpx limits each read but not their number: a server that drips could hold a call for ever.
+                async with asyncio.timeout(self._limit):
+                    response = await self._client.send_request(request, request_id=client_request_id)
+                status = response.status_code
+                headers = {name.lower(): value for name, value in response.headers.items()}
+            except AzureError as error:
+                raise _about(translate(error), path, client_request_id) from error
+            except TimeoutError as error:
+                failure = OutcomeUnknown("Azure took too long to answer", code="no-answer")
+                raise _about(failure, path, client_request_id) from error
+            finally:
+                traced.answered(status)
+                if self._on_call is not None:
+                    wait = retry_after_of(headers)
+                    self._on_call(
+                        Call(
+                            kind,
+                            method,
+                            pattern,
+                            _subscription(path),
+                            status,
+                            time.perf_counter() - started,
+                            remaining_from(headers).get(kind),
+                            wait.total_seconds() if wait is not None else None,
+                            region_from(headers),
+                        )
                     )
-                )
         if status not in accept:
             failed = failure_from_response(status, headers, response.content, secrets=secrets, resource=path)
             raise _about(failed, path, client_request_id)

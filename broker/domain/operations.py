@@ -104,6 +104,8 @@ class Operation:
     cancel_requested_at: datetime | None = None
     subscription: str | None = None
     request_identity: str | None = None
+    trace: str | None = None
+    """The `traceparent` (W3C Trace Context) of the request that ordered it, where traces are kept."""
     instance_usable: bool | None = None
     update_repeatable: bool | None = None
     fence: int = 0

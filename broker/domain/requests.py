@@ -15,13 +15,14 @@ class Caller:
 
     `originating_identity` is the header as it came: it is kept for the audit, never read, and authorises
     nothing (Kubernetes sends its controller's own account for most requests). `view` is the catalog's view under
-    whose address it came.
+    whose address it came. `trace` is the `traceparent` (W3C Trace Context) by which work for this request goes on.
     """
 
     platform: str
     originating_identity: str | None = None
     request_identity: str | None = None
     view: str = ""
+    trace: str | None = None
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,7 @@ class Bindings:
                 decision.running,
                 deadline_at=tx.now + time_to_work(plan, self._options),
                 request_identity=caller.request_identity,
+                trace=caller.trace,
             )
             await self._audit(tx, caller, "unbind", request.instance_id, request.binding_id)
             tx.wake()
@@ -332,6 +333,7 @@ class Bindings:
             stage=Stage.WORKING,
             subscription=instance.subscription,
             request_identity=caller.request_identity,
+            trace=caller.trace,
         )
 
     @staticmethod

@@ -23,6 +23,7 @@ async def begin_deprovision(
     *,
     deadline_at: datetime,
     request_identity: str | None = None,
+    trace: str | None = None,
     abandon: str | None = None,
 ) -> Operation:
     """
@@ -55,6 +56,7 @@ async def begin_deprovision(
         inputs=_inputs(made.service_plan_id if made else None, abandon),
         subscription=instance.subscription,
         request_identity=request_identity,
+        trace=trace,
     )
     await operations.add(tx, operation)
     return operation
@@ -68,6 +70,7 @@ async def begin_unbind(
     *,
     deadline_at: datetime,
     request_identity: str | None = None,
+    trace: str | None = None,
     abandon: str | None = None,
 ) -> Operation:
     """Order the deletion of a binding that is locked, with its instance; the rest as `begin_deprovision`."""
@@ -96,6 +99,7 @@ async def begin_unbind(
         inputs=_inputs(binding.service_plan_id, abandon),
         subscription=instance.subscription,
         request_identity=request_identity,
+        trace=trace,
     )
     await operations.add(tx, operation)
     return operation

@@ -363,6 +363,7 @@ class Instances:
                 decision.running,
                 deadline_at=tx.now + time_to_work(living_plan(catalog, instance), self._options),
                 request_identity=caller.request_identity,
+                trace=caller.trace,
             )
             await self._audit(tx, caller, "deprovision", request.instance_id)
             tx.wake()
@@ -477,6 +478,7 @@ class Instances:
             inputs=inputs(plan, revision),
             subscription=instance.subscription,
             request_identity=caller.request_identity,
+            trace=caller.trace,
         )
 
     async def _audit(self, tx: Transaction, caller: Caller, action: str, instance_id: str) -> None:

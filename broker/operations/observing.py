@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Protocol
+
+from broker.domain.operations import Operation
+
+
+class StepObserver(Protocol):
+    """Told of one step, while it is under way."""
+
+    def failed(self, reason: str) -> None:
+        """It came to trouble; it may be tried again."""
+        ...
 
 
 class Observer(Protocol):
@@ -21,6 +32,10 @@ class Observer(Protocol):
         """A step's result was dropped since its claim was lost."""
         ...
 
+    def step(self, operation: Operation) -> AbstractContextManager[StepObserver]:
+        """Be around one step of an operation, and whatever it calls."""
+        ...
+
 
 class Unobserved:
     """Measures nothing."""
@@ -33,3 +48,15 @@ class Unobserved:
 
     def lease_lost(self) -> None:
         """Do nothing."""
+
+    def step(self, _operation: Operation) -> AbstractContextManager[StepObserver]:
+        """Do nothing."""
+        return nullcontext(_NO_STEP)
+
+
+class _NoStep:
+    def failed(self, reason: str) -> None:
+        del reason
+
+
+_NO_STEP = _NoStep()

@@ -260,7 +260,10 @@ class Runner:
                 return await self._save(one, claim, None)
             claim = replace(claim, operation=replace(claim.operation, stage=Stage.WORKING))
         try:
-            step = await self._ask_provisioner(one, claim)
+            with self._observer.step(claim.operation) as told:
+                step = await self._ask_provisioner(one, claim)
+                if isinstance(step, Trouble):
+                    told.failed(step.description)
         finally:
             self._meter.settle(claim.operation.subscription, claim.paid)
         return await self._save(one, claim, step)

@@ -142,6 +142,7 @@ async def _unbind(tx: Transaction, claim: Claim, binding: ServiceBinding) -> UUI
         inputs=deprovision.inputs,
         subscription=deprovision.subscription,
         request_identity=deprovision.request_identity,
+        trace=deprovision.trace,
     )
     await operations.add(tx, unbind)
     await bindings.save(tx, replace(binding, state=BindingState.UNBINDING))

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -121,6 +121,7 @@ operations = Table(
     Column("cancel_requested_at", UtcTime),
     Column("subscription", Text),
     Column("request_identity", Text),
+    Column("trace", Text),
     Column("instance_usable", Boolean),
     Column("update_repeatable", Boolean),
     Column("due_at", UtcTime, nullable=False),

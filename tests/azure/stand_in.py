@@ -71,7 +71,13 @@ CLOUD = custom("https://arm.test")
 
 
 @asynccontextmanager
-async def arm_over(stand_in: StandIn, token_file: Path):
+async def arm_over(stand_in: StandIn, token_file: Path, **options: Any):
     token_file.write_text("first-token")
     async with http_client(transport=httpx.ASGITransport(stand_in)) as client:
-        yield Arm(cloud=CLOUD, credential=FileToken(token_file), client=client, on_call=stand_in.calls.append)
+        yield Arm(
+            cloud=CLOUD,
+            credential=FileToken(token_file),
+            client=client,
+            on_call=stand_in.calls.append,
+            **options,
+        )

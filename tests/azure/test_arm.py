@@ -1,5 +1,7 @@
 """Each method of `Arm` against a scripted Resource Manager."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from broker.azure.failures import (
@@ -399,3 +401,31 @@ async def test_a_missing_token_file_means_that_nothing_was_sent(arm, azure, tmp_
         await arm.get_resource(SERVER, "2024-08-01", client_request_id="op-1")
 
     assert azure.asked == []
+
+
+class Trace:
+    """What is around each call, and what it was told."""
+
+    def __init__(self):
+        self.headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+        self.told = []
+
+    @contextmanager
+    def __call__(self, method, pattern):
+        self.told.append(f"{method} {pattern}")
+        yield self
+
+    def answered(self, status):
+        self.told.append(status)
+
+
+async def test_a_call_carries_the_trace_that_it_belongs_to_and_tells_its_status(azure, tmp_path):
+    trace = Trace()
+    azure.will_answer("GET", SERVER, 200, {"id": SERVER})
+
+    async with arm_over(azure, tmp_path / "token", trace=trace) as arm:
+        await arm.get_resource(SERVER, "2024-08-01", client_request_id="op-1")
+
+    assert azure.asked[0].headers["traceparent"] == trace.headers["traceparent"]
+    told = "GET /subscriptions/{}/resourcegroups/{}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{}"
+    assert [str(one).lower() for one in trace.told] == [told.lower(), "200"]

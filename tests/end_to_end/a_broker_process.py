@@ -59,7 +59,9 @@ class Server(uvicorn.Server):
 
 
 def main(settings: dict[str, Any], failpoints: Failpoints, log: str, ready: Connection) -> None:
-    """Serve until SIGTERM; *ready* is told where."""
+    """Serve until SIGTERM; *ready* is told where. Settings in capitals are the environment's."""
+    # Children of a fork server have the environment that it was started with.
+    os.environ |= {name: settings.pop(name) for name in list(settings) if name.isupper()}
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(output, stream)

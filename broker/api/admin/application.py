@@ -23,6 +23,8 @@ description = APIRouter(route_class=PlainRoute, redirect_slashes=False)
 def admin_routes(parts: AdminParts | None = None) -> FastAPI:
     """Return the application behind the front; its OpenAPI description is served to operators."""
     app = FastAPI(
+        # Its own spans and records would tell whole addresses, and cost something with each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         title="Azure Service Broker: operators",
         version="1",
         openapi_url=None,
