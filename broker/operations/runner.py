@@ -69,7 +69,14 @@ class RunnerOptions:
 class _InFlight:
     claim: Claim
     lease: Lease
+    changing: bool = False
+    """Whether the step has been let change something: cut off, it may have a call on its way to Azure."""
     task: asyncio.Task[None] | None = None
+
+    def check(self) -> None:
+        """Let a call pass, or raise `LeaseLost`; whatever was called before has ended."""
+        self.changing = False
+        self.lease.check()
 
 
 class Runner:
@@ -227,7 +234,7 @@ class Runner:
                     await self._hand_back([after])
                     return
         except (LeaseLost, ClaimLost):
-            await self._lost(one.claim, told)
+            await self._lost(one, told)
         except StoreUnavailable:
             told.warning("The outcome of a step could not be written; it is repeated when its lease is over.")
         except Exception:  # noqa: BLE001 - one operation's fault is not to end the others
@@ -238,11 +245,11 @@ class Runner:
                 del self._in_flight[operation.id]
             self._freed.set()
 
-    async def _lost(self, claim: Claim, told: structlog.stdlib.BoundLogger) -> None:
+    async def _lost(self, one: _InFlight, told: structlog.stdlib.BoundLogger) -> None:
         """Let a deletion that has taken this operation's place start: there is no step in flight any more."""
         self._observer.lease_lost()
         try:
-            superseded = await operations_queue.make_way(self._database, claim)
+            superseded = not one.changing and await operations_queue.make_way(self._database, one.claim)
         except StoreUnavailable:
             superseded = False
         if superseded:
@@ -274,7 +281,7 @@ class Runner:
             operation=claim.operation,
             instance=claim.instance,
             now=claim.now,
-            guard=lease.check,
+            guard=one.check,
             before_change=partial(self._see_that_it_is_held, one, claim),
             binding=claim.binding,
             parent=claim.parent,
@@ -282,7 +289,7 @@ class Runner:
             resources=claim.resources,
             clearing=claim.operation.stage is Stage.CLEARING,
         )
-        lease.check()
+        one.check()
         self._failpoints.reached(Failpoints.BEFORE_STEP, claim.operation)
         try:
             async with lease.bounding(self._options.step_limit):
@@ -316,6 +323,7 @@ class Runner:
                 retryable=True,
                 at_most=UNFORESEEN_AT_MOST,
             )
+        one.changing = False
         self._failpoints.reached(Failpoints.AFTER_STEP, claim.operation)
         return step
 
@@ -331,7 +339,7 @@ class Runner:
         """
         lease, enough = one.lease, self._options.lease / 2
         while True:
-            lease.check()
+            one.check()
             sent_at = time.monotonic()
             try:
                 left = await fences.time_left(self._database, claim.operation)
@@ -339,6 +347,7 @@ class Runner:
                     raise LeaseLost
                 if left >= enough:
                     lease.check()
+                    one.changing = True
                     return
                 renewed = await operations_queue.renew(
                     self._database, [claim.key], owner=self._options.name, lease=self._options.lease
@@ -523,7 +532,8 @@ class Runner:
                 one.task.cancel()
         await asyncio.gather(*(one.task for one in left if one.task is not None), return_exceptions=True)
         try:
-            handed = await self._hand_back([one.claim for one in left])
+            # What was cut off while it changed something is left to its lease: its call may yet be taken in.
+            handed = await self._hand_back([one.claim for one in left if not one.changing])
         except StoreUnavailable:
             log.warning("Operations could not be handed back; their leases run out.", operations=len(left))
             return

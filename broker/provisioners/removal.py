@@ -42,6 +42,15 @@ class Removal:
 
     async def cancel(self, work: Work) -> Next:
         """Stop a deployment of ours that still runs, and wait for its end: it would make what is deleted."""
+        stopping = await self._stopping(work)
+        if stopping is not None:
+            return stopping
+        if not records.living(work):
+            return self._after(work)
+        return Next(phase="remove", description="Deleting what was made.", cost=Cost(reads=3, deletes=1))
+
+    async def _stopping(self, work: Work) -> Next | None:
+        """Return what to wait for while a deployment of ours runs; None when none does."""
         record = work.instance.record
         names = record.get("deployments", ())
         if names:
@@ -59,18 +68,22 @@ class Removal:
                     )
                     state["cancelled"] = work.now.isoformat()
                 return Next(
+                    phase=work.operation.phase,
                     state=state,
                     delay=poll_delay(self._options.poll_interval, timedelta(0)),
                     description="Stopping the deployment that still runs.",
                     cost=Cost(reads=1, writes=1),
                 )
-        if not records.living(work):
-            return self._after(work)
-        return Next(phase="remove", description="Deleting what was made.", cost=Cost(reads=2, deletes=1))
+        return None
 
     async def remove(self, work: Work) -> Next:
         """Delete the newest of what is left, or see that it is gone."""
         left = records.living(work)
+        if work.operation.state.get("unseen"):
+            # The creation may have been stopped in the middle of its PUT, and Azure have taken that in since.
+            stopping = await self._stopping(work)
+            if stopping is not None:
+                return stopping
         gone: list[str] = []
         unseen: list[str] = []
         if left and await self._gone_with_its_parent(work):

@@ -155,6 +155,30 @@ async def test_a_deed_waits_while_the_database_cannot_say_whose_the_operation_is
     assert operation.status is OperationStatus.SUCCEEDED
 
 
+@pytest.mark.parametrize("changing", [False, True])
+async def test_a_step_that_is_cut_off_in_a_change_is_left_to_its_lease(database, world, changing):
+    class Hanging(Imagined):
+        began = asyncio.Event()
+
+        async def create(self, work):
+            if changing:
+                await work.before_change()
+            self.began.set()
+            await asyncio.Event().wait()
+
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+    async with a_runner(database, Hanging(world), lease=LEASE, drain=timedelta(milliseconds=50)):
+        async with asyncio.timeout(20):
+            await Hanging.began.wait()
+    async with database.transaction() as tx:
+        operation = await operations.get(tx, accepted.id)
+        left = operation.due_at - tx.now
+
+    # Its call may be taken in yet: whoever asked now would be told that nothing is there, and make it again.
+    assert (operation.owner is not None, left > timedelta(0)) == (changing, changing)
+
+
 async def test_a_step_is_cut_off_at_the_end_of_a_lease_that_nobody_renews():
     lease = Lease(asyncio.get_running_loop().time(), timedelta(seconds=0.3))
 

@@ -9,7 +9,7 @@ import pytest
 from broker.domain.operations import OperationKind
 from broker.operations.failpoints import Failpoints
 from broker.operations.runner import Runner, RunnerOptions
-from broker.provisioners.base import LeaseLost
+from broker.provisioners.base import LeaseLost, Outcome
 from broker.store.database import Database
 from tests.provisioners.engine import resources_in
 from tests.provisioners.test_with_the_engine import PATIENCE, Customer, told
@@ -67,4 +67,29 @@ async def test_a_deletion_ends_wherever_the_creation_stopped(
         runner.stop()
 
     assert ended is None
+    assert resources_in(azure, group) == []
+
+
+async def test_a_deletion_finds_a_deployment_that_azure_takes_in_after_its_creator_was_stopped(
+    azure, group, order, provisioner
+):
+    ordered = order("azure-storage-account")
+    ordered.operation = ordered.an_operation(OperationKind.PROVISION)
+    await ordered.take_step("create")
+    creation, deletion = ordered.operation, ordered.an_operation(OperationKind.DEPROVISION)
+
+    ordered.operation = deletion
+    await ordered.take_step("delete")
+    await ordered.take_step("delete")
+    azure.clock(speed=0)
+    deletion, ordered.operation = ordered.operation, creation
+    await ordered.take_step("create", save=False)  # What was on its way arrives now.
+    ordered.operation = deletion
+    await asyncio.sleep(0.1)  # more than the time after which what was not found twice is gone
+    seen = await ordered.take_step("delete")
+    azure.clock(speed=azure.speed)
+    ended = await ordered.go_on("delete")
+
+    assert seen.description == "Stopping the deployment that still runs."
+    assert ended.outcome is Outcome.DONE
     assert resources_in(azure, group) == []
