@@ -72,7 +72,7 @@ bench: $(stamp) ## how fast it is, as ratios to a bare server
 
 # SEEDS=10, or SEED=4 (or 1,4) for some of them; INSTANCES, KILLS, PROCESSES and DURATION (seconds) are of each storm.
 .PHONY: chaos
-chaos: $(stamp) ## kill it in every way: storms with SEEDS=10, SEED=4, INSTANCES=100, KILLS=30, DURATION=240
+chaos: $(stamp) ## kill it in every way: storms with SEEDS=10, SEED=4, INSTANCES=100, KILLS=33, DURATION=360
 	@$(python) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(INSTANCES),--instances $(INSTANCES)) $(if $(KILLS),--kills $(KILLS)) \
 		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(DURATION),--duration $(DURATION))

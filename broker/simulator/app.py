@@ -121,6 +121,7 @@ class Simulator:
             return
         call = self.ledger.open(_noted(request))
         response_or_none, fault = await self._answer_arm(request, call)
+        call.ended = Clock.now()
         if response_or_none is None:
             abort(send)
             return

@@ -27,6 +27,8 @@ class Call:
     code: str | None = None
     fault: str | None = None
     handled: bool = False
+    ended: datetime | None = None
+    """When it had been handled, or refused; its answer may have come later."""
 
 
 class Ledger:
@@ -46,7 +48,11 @@ class Ledger:
     def after(self, sequence: int = 0) -> list[dict[str, Any]]:
         """The calls whose number is above *sequence*, as JSON."""
         return [
-            {**asdict(call), "time": call.time.isoformat()}
+            {
+                **asdict(call),
+                "time": call.time.isoformat(),
+                "ended": call.ended.isoformat() if call.ended else None,
+            }
             for call in self._calls
             if call.sequence > sequence
         ]

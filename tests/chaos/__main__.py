@@ -25,10 +25,10 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=_seeds, help="these seeds instead, parted by commas")
     parser.add_argument("--instances", type=int, default=100, help="of each storm, at least (default 100)")
-    parser.add_argument("--kills", type=int, default=30, help="of each storm, at least (default 30)")
+    parser.add_argument("--kills", type=int, default=33, help="of each storm, at least (default 33)")
     parser.add_argument("--processes", type=int, default=3, help="brokers on one PostgreSQL (default 3)")
     parser.add_argument(
-        "--duration", type=float, default=240, help="seconds of a storm at most (default 240)"
+        "--duration", type=float, default=360, help="seconds of a storm at most (default 360)"
     )
     parser.add_argument(
         "--database",

@@ -1,11 +1,14 @@
 """A broker process that is doomed: it kills itself the n-th time that it comes to a point."""
 
 import functools
+import json
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,10 @@ from broker.data_planes import postgresql
 from broker.domain.operations import Operation
 from broker.errors import StoreUnavailable
 from broker.operations.failpoints import Failpoints
+from broker.provisioners import creation
+from broker.provisioners.base import Work
 from broker.store import budgets
+from tests.chaos.evidence import Put
 from tests.end_to_end import a_broker_process
 
 CLAIMED = "after a claim"
@@ -53,6 +59,10 @@ _OF_THE_ENGINE = {
 }
 
 
+PUTS = "puts.jsonl"
+_FENCE: ContextVar[int] = ContextVar("fence", default=-1)
+
+
 @dataclass
 class Doom(Failpoints):
     """
@@ -81,6 +91,7 @@ class Doom(Failpoints):
 
     def prepare(self) -> None:
         """Watch what the engine's own points do not cover."""
+        self._note_the_fence()
         Arm.put_deployment = self._around(Arm.put_deployment, BEFORE_PUT, AFTER_PUT)
         AsyncConnection.commit = self._around(AsyncConnection.commit, BEFORE_COMMIT, AFTER_COMMIT)
         postgresql._run = self._around(postgresql._run, None, IN_DATABASE)
@@ -88,6 +99,24 @@ class Doom(Failpoints):
             setattr(postgresql, name, self._around(getattr(postgresql, name), None, AFTER_DATABASE))
         for kind, (burst, per_second) in self.rates.items():
             budgets.BURST[kind], budgets.REFILL_PER_SECOND[kind] = burst, per_second
+
+    def _note_the_fence(self) -> None:
+        """Write down each PUT of a deployment right before it is sent, with the fence of whoever sends it."""
+        submit, put = creation.submit, Arm.put_deployment
+
+        @functools.wraps(submit)
+        async def submitting(arm: Arm, work: Work, *how: Any, **more: Any) -> Any:
+            _FENCE.set(work.operation.fence)
+            return await submit(arm, work, *how, **more)
+
+        @functools.wraps(put)
+        async def putting(arm: Arm, subscription: str, group: str, name: str, *how: Any, **more: Any) -> Any:
+            sent = Put(name, _FENCE.get(), os.getpid(), datetime.now(UTC).isoformat())
+            with (self.epitaph.parent / PUTS).open("a") as notes:
+                notes.write(json.dumps(asdict(sent)) + "\n")
+            return await put(arm, subscription, group, name, *how, **more)
+
+        creation.submit, Arm.put_deployment = submitting, putting
 
     def _around(self, call: Callable[..., Awaitable[Any]], before: str | None, after: str) -> Any:
         @functools.wraps(call)

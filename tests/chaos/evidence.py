@@ -36,6 +36,18 @@ class Beliefs:
 
 
 @dataclass(frozen=True)
+class Put:
+    """A PUT of a deployment, as whoever sent it wrote down right before: with its fence, and when (ISO)."""
+
+    deployment: str
+    fence: int
+    pid: int
+    at: str
+    stood_still: bool = False
+    """Whether its process was frozen in the second after that."""
+
+
+@dataclass(frozen=True)
 class DatabaseServer:
     """A living server in Azure and the roles that it knows besides its own; None when nobody has its password."""
 
@@ -60,6 +72,7 @@ class Evidence:
     private: Mapping[str, str] = field(default_factory=dict)
     """What Azure may show and nobody else, such as parameters."""
     logs: str = ""
+    puts: tuple[Put, ...] = ()
 
     def resources(self) -> list[dict[str, Any]]:
         """What lives in the broker's group; a server's settings are a part of the server."""
@@ -83,6 +96,7 @@ def gather(
     private: Mapping[str, str] | None = None,
     promises: Iterable[Promise] = (),
     beliefs: Beliefs = Beliefs(),
+    puts: Iterable[Put] = (),
 ) -> Evidence:
     """Collect it from a world at rest; what the broker has drawn for itself counts as secret too."""
     instances = unsealed(database_url, keys)
@@ -113,6 +127,7 @@ def gather(
         secrets={**drawn, **(secrets or {})},
         private=private or {},
         logs=written.decode(errors="replace"),
+        puts=tuple(puts),
     )
 
 

@@ -34,6 +34,10 @@ def as_markdown(outcomes: list[Outcome]) -> str:
     found = Counter(violation.kind for one in outcomes for violation in one.violations)
     found_rows = [[kind.value, str(found[kind])] for kind in Kind]
     found_rows.append(["surprise of the platform", str(sum(len(one.known.surprises) for one in outcomes))])
+    again = sum(one.put_again for one in outcomes)
+    found_rows.append(
+        ["(no violation: a deployment put again while a former PUT was on its way)", str(again)]
+    )
     parts = [
         _table([*heads, "violations", "took"], [*storms, total]),
         _table(["broker killed", "times"], [[point, str(kills[point])] for point in (*POINTS, RANDOM_KILL)]),
@@ -61,6 +65,7 @@ def as_json(outcomes: list[Outcome]) -> str:
                 "answers": dict(one.known.answers),
                 "violations": [str(violation) for violation in one.violations],
                 "surprises": one.known.surprises,
+                "put_again": one.put_again,
                 "not_covered": one.not_covered,
                 "took_seconds": round(one.took, 1),
             }

@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from broker.simulator.server import Access
 from broker.store.budgets import BURST, REFILL_PER_SECOND
 from broker.store.sealing import KeyRing
 from tests.chaos import weather
-from tests.chaos.checker import violations
-from tests.chaos.doom import POINTS, Doom
+from tests.chaos.checker import put_again, violations
+from tests.chaos.doom import POINTS, PUTS, Doom
 from tests.chaos.doom import main as doomed_broker
 from tests.chaos.engine_rules import Bounds, between
-from tests.chaos.evidence import gather
+from tests.chaos.evidence import Put, gather
 from tests.chaos.platform import Known, Life, Platform
 from tests.chaos.stored import stored
 from tests.chaos.violations import Violation
@@ -81,6 +81,8 @@ class Outcome:
     known: Known = field(default_factory=Known)
     operations: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
+    put_again: int = 0
+    """How often a deployment was put again while a PUT of a former claim was on its way; see the checker."""
     not_covered: list[str] = field(default_factory=list)
     took: float = 0.0
 
@@ -110,6 +112,7 @@ class Storm:
         self._over = asyncio.Event()
         self._rows: list[Violation] = []
         self._metrics: list[bytes] = []
+        self._freezes: list[tuple[int, datetime]] = []
 
     def _draws(self, of: str) -> random.Random:
         return random.Random(f"{self.chosen.seed}/{of}")
@@ -291,6 +294,7 @@ class Storm:
                 self.outcome.kills[RANDOM_KILL] += 1
                 return
             if drawn < 0.5:
+                self._freezes.append((pid, datetime.now(UTC)))
                 os.kill(pid, signal.SIGSTOP)
                 await asyncio.sleep(LEASE.total_seconds() * draws.uniform(1.2, 2))
                 os.kill(pid, signal.SIGCONT)
@@ -361,12 +365,25 @@ class Storm:
             private={"the canary among the parameters": self._canary},
             promises=known.promises,
             beliefs=known.beliefs,
+            puts=self._puts(),
         )
+        self.outcome.put_again = put_again(evidence)
         (self._folder / "ledger.json").write_text(json.dumps(evidence.ledger, indent=1))
         self.outcome.violations = [*self._rows, *violations(evidence, Bounds(lease=LEASE), BUDGET)]
         self.outcome.operations = Counter(
             f"{operation['kind']} {operation['status']}" for operation in evidence.stored.operations
         )
+
+    def _puts(self) -> Iterator[Put]:
+        """What the brokers wrote down of their PUTs, and whether they were frozen right after."""
+        notes = self._folder / PUTS
+        for line in notes.read_text().splitlines() if notes.exists() else ():
+            put = Put(**json.loads(line))
+            since = [
+                frozen - datetime.fromisoformat(put.at) for pid, frozen in self._freezes if pid == put.pid
+            ]
+            stood_still = any(abs(each) < timedelta(seconds=1) for each in since)
+            yield replace(put, stood_still=stood_still)
 
 
 @asynccontextmanager

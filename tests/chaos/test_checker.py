@@ -25,9 +25,9 @@ from broker.store.tables import (
 )
 from broker.store.tables import operations as operations_table
 from tests.chaos import engine_rules
-from tests.chaos.checker import violations
+from tests.chaos.checker import put_again, violations
 from tests.chaos.engine_rules import Bounds
-from tests.chaos.evidence import Beliefs, Evidence, Promise, gather
+from tests.chaos.evidence import Beliefs, Evidence, Promise, Put, gather
 from tests.chaos.stored import stored, unsealed
 from tests.chaos.violations import Kind
 from tests.end_to_end.conftest import a_world
@@ -244,6 +244,39 @@ def test_a_deployment_that_was_started_a_second_time_is_found(lived):
     assert started.status_code in {200, 201}, started.text
     assert f"{name} was started 2 times, 1 expected" in found.pop(Kind.SECOND_DEPLOYMENT)
     assert found == {}
+
+
+def put_twice(lived, *, overlapping, fences, stood_still=False):
+    """The evidence of a deployment that another claim's PUT started once more, and how its two PUTs met."""
+    evidence = lived.evidence()
+    name = next(
+        call["deployment"]
+        for call in evidence.ledger
+        if operation(lived, "provision")["id"].hex[:8] in (call["deployment"] or "")
+        if call["method"] == "PUT"
+    )
+    first = next(call for call in evidence.ledger if call["deployment"] == name and call["method"] == "PUT")
+    arrived = datetime.fromisoformat(first["ended"]) + timedelta(seconds=-0.001 if overlapping else 0.3)
+    second = {**first, "sequence": 10**6, "time": arrived.isoformat(), "ended": arrived.isoformat()}
+    puts = tuple(Put(name, fence, 1, first["time"], stood_still) for fence in fences)
+    return {"ledger": [*evidence.ledger, second], "puts": puts}
+
+
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [
+        ({"overlapping": True, "fences": [2, 4]}, False),
+        ({"overlapping": False, "fences": [2, 4], "stood_still": True}, False),
+        ({"overlapping": False, "fences": [2, 4]}, True),
+        ({"overlapping": True, "fences": [2, 2]}, True),
+        ({"overlapping": True, "fences": []}, True),
+    ],
+)
+def test_only_a_put_that_was_on_its_way_when_its_successor_asked_excuses_a_second_one(lived, how, found):
+    kinds = lived.found(**put_twice(lived, **how))
+
+    assert (Kind.SECOND_DEPLOYMENT in kinds) is found
+    assert put_again(lived.evidence(**put_twice(lived, **how))) == (0 if found else 1)
 
 
 def test_a_deployment_of_an_operation_that_never_was_is_found(lived):
