@@ -307,3 +307,15 @@ def test_operators_have_a_port_of_their_own_if_they_want_one(osb, settings, tmp_
     assert where["admin_url"] == where["url"]
     assert (asked(where["url"]), catalog(where["url"], settings).status_code) == (200, 200)
     assert ended(beside)[0] == 0
+
+
+def test_tenant_rules_that_are_wrong_refuse_the_start_with_the_line_at_fault(osb, settings, tmp_path):
+    (tmp_path / "rules.yaml").write_text("rules:\n  - name: one\n    when: {view: none}\n")
+    migrated(osb, settings)
+
+    lines = refused(osb("serve", TENANT_RULES=tmp_path / "rules.yaml", **settings))
+
+    fault = (
+        "rules.yaml:3: rules[0].when.view: can never match: 'none' is no view of this file; known are: none"
+    )
+    assert lines[-1] == fault

@@ -118,16 +118,18 @@ def in_namespace(name: str) -> Context:
     )
 
 
+QUICK = LifecycleOptions(
+    request_wait=timedelta(seconds=5),
+    quick_wait=timedelta(seconds=2),
+    look_again=timedelta(milliseconds=20),
+)
+
+
 @pytest.fixture
 async def desk(database):
     external = External()
     runner = Runner(database, {"external": ExternalProvisioner(external)}, RunnerOptions(name="test"))
-    options = LifecycleOptions(
-        request_wait=timedelta(seconds=5),
-        quick_wait=timedelta(seconds=2),
-        look_again=timedelta(milliseconds=20),
-    )
     async with asyncio.TaskGroup() as group:
         group.create_task(runner.run())
-        yield Desk(database, Shop(catalog_with_children()), external, options)
+        yield Desk(database, Shop(catalog_with_children()), external, QUICK)
         runner.stop()

@@ -2,17 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import pytest
 
 from broker.domain.requests import UpdateRequest
 from broker.domain.tenant_rules import NO_RULES, Rule, TenantRules
 from broker.lifecycle.instances import Instances
-from broker.lifecycle.options import LifecycleOptions
 from broker.operations.runner import Runner, RunnerOptions
 from broker.store import instances, operations
-from tests.lifecycle.conftest import Desk, Shop
+from tests.lifecycle.conftest import QUICK, Desk, Shop
 from tests.osb.external import External, ExternalProvisioner
 from tests.osb.offerings import SERVICE
 from tests.tenants.tables import THINGS
@@ -73,12 +71,7 @@ class Counter(Desk):
 async def desk(database):
     external = External()
     runner = Runner(database, {"external": ExternalProvisioner(external)}, RunnerOptions(name="test"))
-    options = LifecycleOptions(
-        request_wait=timedelta(seconds=5),
-        quick_wait=timedelta(seconds=2),
-        look_again=timedelta(milliseconds=20),
-        tenants=Table(),
-    )
+    options = replace(QUICK, tenants=Table())
     async with asyncio.TaskGroup() as group:
         group.create_task(runner.run())
         yield Counter(database, Shop(THINGS), external, options)
