@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from broker.catalog.guard.schema_changes import changes
@@ -25,15 +25,11 @@ Change = Literal[
     "missing",
 ]
 
-_OF_OFFERING = (
-    "description", "bindable", "plan_updateable", "instances_retrievable", "bindings_retrievable",
-    "allow_context_updates", "tags", "metadata",
-)  # fmt: skip
-_OF_PLAN = (
-    "description", "free", "bindable", "plan_updateable", "binding_rotatable", "binding_lifetime",
-    "maximum_polling_duration", "takes_alias", "grows_only", "sensitive", "bind_sensitive",
-)  # fmt: skip
-_OF_METADATA = "costs"
+_TOLD_APART = frozenset(
+    {"id", "name", "plans", "withdrawn", "metadata", "maintenance_info", "recipe"}
+    | {"create_schema", "update_schema", "bind_schema"}
+)
+"""Fields of offerings and plans whose changes have words of their own; all others are told as they are."""
 _LONGEST = 100
 
 
@@ -76,7 +72,7 @@ def differences(before: Catalog, after: Catalog) -> list[Difference]:
 
 
 def _of_offering(before: ServiceOffering, after: ServiceOffering) -> Iterator[Difference]:
-    yield from _common(after.name, before, after, _OF_OFFERING)
+    yield from _common(after.name, before, after)
     old = {plan.id: plan for plan in before.plans}
     new = {plan.id: plan for plan in after.plans}
     for one, plan in new.items():
@@ -91,10 +87,7 @@ def _of_offering(before: ServiceOffering, after: ServiceOffering) -> Iterator[Di
 
 
 def _common(
-    thing: str,
-    before: ServiceOffering | ServicePlan,
-    after: ServiceOffering | ServicePlan,
-    names: Sequence[str],
+    thing: str, before: ServiceOffering | ServicePlan, after: ServiceOffering | ServicePlan
 ) -> Iterator[Difference]:
     if before.name != after.name:
         yield Difference(thing, "name", "changed", f"was called {before.name}")
@@ -103,15 +96,15 @@ def _common(
             yield Difference(thing, "withdrawn", "withdrawn", "can no longer be ordered")
         else:
             yield Difference(thing, "withdrawn", "offered", "can be ordered again")
-    for name in names:
+    yield from _of_metadata(thing, before.metadata, after.metadata)
+    for name in sorted({field.name for field in fields(after)} - _TOLD_APART):
         was, now = getattr(before, name), getattr(after, name)
         if was != now:
             yield Difference(thing, name, "changed", f"{_shown(was)} becomes {_shown(now)}")
 
 
 def _of_plan(thing: str, before: ServicePlan, after: ServicePlan) -> Iterator[Difference]:
-    yield from _common(thing, before, after, _OF_PLAN)
-    yield from _of_metadata(thing, before.metadata, after.metadata)
+    yield from _common(thing, before, after)
     for word, schemas in (
         ("parameters", (before.create_schema, after.create_schema)),
         ("bind_parameters", (before.bind_schema, after.bind_schema)),

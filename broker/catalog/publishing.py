@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 _ATTEMPTS = 20
 """How often others may be faster, before it is left to whoever asked to try again."""
 
+_AT_MOST_WARNINGS = 50
+"""Of one publication that are logged; whoever publishes by hand is told all."""
+
 Check = Callable[[Catalog], Sequence[Fault]]
 Change = Callable[[Composition, Catalog, datetime], Composition]
 """Makes of what the published revision was merged from what the next one shall be; the time is the database's."""
@@ -191,6 +194,8 @@ class Publisher:
             )
             await audit.add(tx, proposal.author, None, proposal.action, proposal.object, proposal.reason)
         log.info("A catalog was published.", revision=revision, digest=new.digest, author=proposal.author)
+        for warning in [fault for fault in faults if fault.severity == "warning"][:_AT_MOST_WARNINGS]:
+            log.warning("Of a published catalog this was told.", revision=revision, fault=str(warning))
         served = replace(proposed, revision=revision, digest=new.digest, published_at=tx.now, origins={})
         await self._catalog.serve(served)
         return Answer(revision, True, published, served, tuple(sorted(set(faults))))

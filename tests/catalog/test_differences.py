@@ -25,6 +25,8 @@ CASES = [
     (("namespace: {pick", "host: {pick"), (STANDARD, "credentials.namespace", "removed")),
     (ZONES, (STANDARD, "template.Microsoft.ServiceBus/namespaces", "changed")),
     (ZONES, (STANDARD, "maintenance_info.version", "missing")),
+    (("names:\n", "metadata: {displayName: Bus}\nnames:\n"), ("messages", "metadata.displayName", "changed")),
+    (("names:\n", "takes_alias: true\nnames:\n"), (STANDARD, "takes_alias", "changed")),
     (RAISED, (STANDARD, "maintenance_info.version", "changed")),
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from broker.catalog.faults import CatalogRefused
 from broker.catalog.file_sets import Files
@@ -347,3 +348,18 @@ async def test_built_in_offerings_are_switched_on_by_name(database, folder, chos
 async def test_an_unknown_built_in_offering_is_named_with_those_that_there_are(folder):
     with pytest.raises(CatalogRefused, match=f"no built-in offering 'azure-redis'; there are {STORAGE}"):
         Files(folder, ("azure-redis",)).read()
+
+
+async def test_a_warning_hinders_nothing_and_is_logged_with_its_revision(database, folder):
+    template = folder / "storage" / "account.json"
+    template.write_text(template.read_text().replace("2026-09-01", "2031-01-01"))
+
+    with capture_logs() as logged:
+        process = await Process.started(database, folder)
+
+    told = [line for line in logged if "this was told" in line["event"]]
+    assert process.revision == 1
+    assert {line["revision"] for line in told} == {1}
+    assert any(
+        "Microsoft.Storage/storageAccounts at 2031-01-01 has no model file" in line["fault"] for line in told
+    )
