@@ -19,6 +19,12 @@ SERVER = f"{GROUP}/providers/{POSTGRES}/flexibleServers/pg-one"
 SHORT = timedelta(milliseconds=50)
 
 pytestmark = pytest.mark.anyio
+NAMESPACES = {
+    resource["type"].partition("/")[0]
+    for offering in read_catalog(shipped("catalog")).offerings
+    for plan in offering.plans
+    for resource in plan.recipe["resources"]
+}
 
 
 @pytest.fixture
@@ -35,12 +41,13 @@ def azure():
             "resourceTypes": [{"resourceType": "flexibleServers", "apiVersions": ["2026-10-01"]}],
         },
     )
-    scripted.will_answer(
-        "GET",
-        f"{ROOT}/providers/Microsoft.Storage",
-        200,
-        {"registrationState": "Registered", "resourceTypes": []},
-    )
+    for namespace in NAMESPACES - {POSTGRES.partition("/")[0]}:
+        scripted.will_answer(
+            "GET",
+            f"{ROOT}/providers/{namespace}",
+            200,
+            {"registrationState": "Registered", "resourceTypes": []},
+        )
     scripted.will_answer("GET", GROUP, 200, {"name": "services"})
     scripted.will_answer(
         "GET",
