@@ -94,6 +94,14 @@ class Platform:
                 self.known.answers["controller restarted"] += 1
                 await self.controller.restart()
 
+    def unsettled(self) -> list[str]:
+        """The objects that have ended neither as Ready, nor as Failed with a reason, nor as gone."""
+        return [
+            f"{kind} {name}: {thing.condition}"
+            for (kind, name), thing in self.controller.things.items()
+            if not (thing.settled and (thing.gone or thing.condition.ready or thing.condition.message))
+        ]
+
     async def close(self) -> None:
         await self.controller.__aexit__(None, None, None)
 

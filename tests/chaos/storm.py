@@ -168,6 +168,7 @@ class Storm:
                     async with asyncio.timeout(_DRAIN_WITHIN):
                         await lives
                         await self._at_rest(world)
+                    self.outcome.known.surprises += platform.unsettled()
                 except TimeoutError:
                     lives.cancel()
                     self.outcome.known.surprises.append(f"not at rest {_DRAIN_WITHIN:.0f} s after the storm")
