@@ -23,6 +23,7 @@ from rich.table import Table
 from bench.accepting import accepting
 from bench.cores import two_cores
 from bench.measures import Effort, Figure, catalog, first_request, polling, readiness, summary
+from bench.publishing import publishing
 from bench.takeover import takeover
 from bench.waiting import waiting
 from bench.world import world
@@ -45,6 +46,7 @@ async def _measured(effort: Effort) -> list[Figure]:
             figures.append(await readiness(made, effort, Path(folder), _tell))
             figures += await waiting(made, effort, _tell)
             figures.append(await takeover(made, effort, _tell))
+            figures += await publishing(made, effort, _tell)
     return figures
 
 

@@ -38,7 +38,9 @@ def write_catalog(folder: Path, offerings: int = OFFERINGS, plans: int = PLANS) 
         words = words.replace("max_items: 200", f"max_items: {number + 10}")
         written = [words.replace("name: azure-storage-account", f"name: {name}", 1)]
         for plan in range(plans):
-            kind = kinds[plan % len(kinds)].split("\n", 2)[2]
+            kind = (
+                kinds[plan % len(kinds)].split("\n", 2)[2].replace("extends: standard-lrs", "extends: plan-0")
+            )
             written.append(f"\n  - id: {uuid.uuid4()}\n    name: plan-{plan}\n{kind}")
         (family / f"{name}.yaml").write_text(
             "".join(written).replace("account.json", f"{name}.json"), encoding="utf-8"

@@ -21,6 +21,11 @@ def test_a_quick_run_measures_everything_that_the_long_one_does(tmp_path):
         "GET /v2/catalog, 304",
         "GET last_operation, PostgreSQL",
         "provision accepted (202), PostgreSQL",
+        *(
+            f"GET {what} while catalogs are published, {where}, p99"
+            for where in ("publisher", "follower")
+            for what in ("last_operation", "catalog")
+        ),
     ]
     assert {name for name, figure in measured.items() if not figure.get("ratio")} == {
         "accepted to first request at Azure, p50",
