@@ -259,6 +259,8 @@ DECLARED = {
 
 @pytest.mark.parametrize("declared", DECLARED)
 def test_the_pods_run_as_they_are_declared(cluster, declared):
+    if declared == "TLS" and not IS_ROOT:
+        pytest.skip("a name of a Service leads to a pod only on a root of its own, which takes root to make")
     values, deployments = DECLARED[declared]
     if "catalog" in values:
         values = {**values, "catalog": {"files": an_overlay()}}

@@ -1,5 +1,9 @@
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -14,6 +18,8 @@ from broker.store.errors import DatabaseInUse, SchemaOutdated, TablesInUse, Unsu
 from broker.store.sealing import KeyRing
 from broker.store.tables import REVISIONS, metadata
 from tests.simulated import wait_until
+
+TOP = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -165,3 +171,23 @@ async def test_another_name_of_a_sqlite_file_is_no_way_around_its_lock(
 async def test_what_is_no_database_for_a_broker_is_refused(url: str, key_ring: KeyRing):
     with pytest.raises(UnsupportedDatabase):
         await Database.open(url, sealing=key_ring)
+
+
+def test_two_migrations_at_once_take_turns_and_both_succeed(fresh_database):
+    url = fresh_database()
+    command = [sys.executable, "-m", "broker", "migrate"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(TOP), "BROKER_DATABASE_URL": url}
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    with psycopg.connect(url) as here:
+        here.execute("SELECT pg_advisory_xact_lock(%s)", [migrations._ADVISORY_LOCK])
+        with (
+            subprocess.Popen(command, env=environment) as first,
+            subprocess.Popen(command, env=environment) as second,
+        ):
+            wait_until(lambda: here.execute(waiting).fetchone() == (2,), at_most=60)
+            here.rollback()
+            ends = [first.wait(60), second.wait(60)]
+
+    assert ends == [0, 0]
+    assert migrations.current(url) == REVISIONS[-1]
