@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,8 +33,6 @@ from broker.catalog.publishing import Publisher
 from broker.catalog.source import CatalogSource as PublishedCatalog
 from broker.catalog.watching import FileWatch
 from broker.domain.catalog import Catalog
-from broker.domain.inventory import StrayKind
-from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.catalog import CatalogAdministration
@@ -51,6 +47,7 @@ from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, NoRules
 from broker.lifecycle.polling import Polling
+from broker.measuring import Told, counting
 from broker.metrics import CONTENT_TYPE, Metrics
 from broker.operations.failpoints import Failpoints
 from broker.operations.observing import Observer
@@ -64,11 +61,10 @@ from broker.provisioners.registry import registry
 from broker.provisioners.survey import Survey
 from broker.settings import Settings
 from broker.shipped import shipped
-from broker.store import inventories, resealing
+from broker.store import resealing
 from broker.store.call_meter import CallMeter
 from broker.store.database import Database
 from broker.store.errors import SchemaOutdated, SealingKeysMissing
-from broker.store.overview import overview
 from broker.store.sealing import KeyRing
 from broker.tenants.source import TenantRulesFile
 from broker.tracing import Untraced, tracing
@@ -76,7 +72,6 @@ from broker.tracing import Untraced, tracing
 log = structlog.get_logger(__name__)
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
-_COUNT_EVERY = timedelta(seconds=30)
 _SILENT_FOR_LEASES = 10
 
 
@@ -196,7 +191,7 @@ async def running(
             provisioners = registry(provisioner_options, arm)
             database.handlers = handlers = handlers_of(provisioners)
             runner = (
-                _runner(settings, database, provisioners, failpoints, _Told(metrics, catalog, traces), meter)
+                _runner(settings, database, provisioners, failpoints, Told(metrics, catalog, traces), meter)
                 if with_runner
                 else None
             )
@@ -315,7 +310,7 @@ async def _working(
         tasks = {
             "catalog": group.create_task(catalog.run(), name="catalog"),
             "catalog files": group.create_task(files.run(), name="catalog files"),
-            "counting": group.create_task(_count(database, catalog, metrics), name="counting"),
+            "counting": group.create_task(counting(database, catalog, metrics), name="counting"),
             "unhandled": group.create_task(watch.run(), name="unhandled"),
             "wake-ups": group.create_task(database.wakeups.watch(), name="wake-ups"),
         }
@@ -440,53 +435,6 @@ def _stocktaker(settings: Settings, database: Database, survey: Survey) -> Stock
 
 def _process_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
-
-
-class _Told:
-    """Hands on to metrics and traces what a runner tells, with the plan's name instead of its id."""
-
-    def __init__(self, metrics: Metrics, catalog: CatalogSource, traces: Untraced) -> None:
-        self._metrics = metrics
-        self._catalog = catalog
-        self.step = traces.step
-
-    def operation_finished(self, kind: str, state: str, plan: str) -> None:
-        self._metrics.operation_finished(kind, state, plan_name(self._catalog.current(), plan))
-
-    def claimed_late(self, by: timedelta) -> None:
-        self._metrics.claimed_late(by)
-
-    def lease_lost(self) -> None:
-        self._metrics.lease_lost()
-
-
-def plan_name(catalog: Catalog, plan_id: str | None) -> str:
-    """Name a plan for people; those that have left the catalog share one name, so that series stay few."""
-    for offering in catalog.offerings:
-        for plan in offering.plans:
-            if plan.id == plan_id:
-                return f"{offering.name}/{plan.name}"
-    return "withdrawn"
-
-
-async def _count(database: Database, catalog: CatalogSource, metrics: Metrics) -> None:
-    """Count what is in progress, again and again, while the database answers."""
-    while True:
-        with contextlib.suppress(StoreUnavailable):
-            now = await overview(database)
-            counts: dict[tuple[str, str], int] = {}
-            for (kind, plan_id, status), number in now.operations.items():
-                if status == OperationStatus.IN_PROGRESS.value:
-                    key = kind, plan_name(catalog.current(), plan_id)
-                    counts[key] = counts.get(key, 0) + number
-            metrics.operations_counted(counts, now.oldest)
-            async with database.transaction(read_only=True) as tx:
-                found = await inventories.read(tx)
-            kinds = Counter(stray.kind for stray in found.strays)
-            metrics.stock_taken(
-                missing=len(found.missing), strays={kind.value: kinds[kind] for kind in StrayKind}
-            )
-        await asyncio.sleep(_COUNT_EVERY.total_seconds())
 
 
 def _notes(watch: UnhandledWatch, files: FileWatch, tenants: TenantRulesFile | None) -> dict[str, Check]:

@@ -53,6 +53,16 @@ class Metrics:
             "Age of the operation that has been in progress longest; 0 if there is none.",
             registry=self.registry,
         )
+        self._overdue = Gauge(
+            "broker_overdue_seconds",
+            "How long the most overdue operation has been due, in the database's eyes; 0 if none is.",
+            registry=self.registry,
+        )
+        self._database_answers = Gauge(
+            "broker_database_answers",
+            "1 if the database answered this process when it counted last, every half minute, else 0.",
+            registry=self.registry,
+        )
         self._missing = Gauge(
             "broker_missing_instances",
             "Service instances that the last look at Azure did not find there.",
@@ -136,12 +146,23 @@ class Metrics:
         """Count an operation's end; *plan* is the plan's name."""
         self._operations_finished.labels(kind, state, plan).inc()
 
-    def operations_counted(self, in_progress: dict[tuple[str, str], int], oldest: timedelta | None) -> None:
-        """Replace what is known of the work in progress: a count for each (kind, plan), and the oldest one's age."""
+    def operations_counted(
+        self, in_progress: dict[tuple[str, str], int], *, oldest: timedelta, overdue: timedelta
+    ) -> None:
+        """
+        Replace what is known of the work in progress.
+
+        That is a count for each (kind, plan), the oldest one's age, and how long the most overdue one has been due.
+        """
         self._operations_in_progress.clear()
         for (kind, plan), count in in_progress.items():
             self._operations_in_progress.labels(kind, plan).set(count)
-        self._oldest.set(oldest.total_seconds() if oldest else 0)
+        self._oldest.set(oldest.total_seconds())
+        self._overdue.set(overdue.total_seconds())
+
+    def database_asked(self, *, answers: bool) -> None:
+        """Replace whether the database answers."""
+        self._database_answers.set(int(answers))
 
     def stock_taken(self, *, missing: int, strays: dict[str, int]) -> None:
         """Replace what the last look at Azure has found: missing instances, and strays by kind."""

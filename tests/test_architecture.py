@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "settings": {"setting_values"},
     "logs": set(),
     "metrics": set(),
+    "measuring": {"domain", "errors", "lifecycle", "metrics", "store", "tracing"},
     "tracing": {"azure", "operations", "domain"},
     "domain": {"errors"},
     "azure": set(),

@@ -15,9 +15,11 @@ def test_requests_are_counted_by_route_method_and_status():
 
 def test_work_in_progress_is_replaced_by_each_count():
     metrics = Metrics()
-    metrics.operations_counted({("provision", "small"): 2}, timedelta(seconds=7))
+    metrics.operations_counted(
+        {("provision", "small"): 2}, oldest=timedelta(seconds=7), overdue=timedelta(seconds=3)
+    )
 
-    metrics.operations_counted({("bind", "small"): 1}, None)
+    metrics.operations_counted({("bind", "small"): 1}, oldest=timedelta(0), overdue=timedelta(0))
 
     text = metrics.exposed().decode()
     assert 'broker_operations_in_progress{kind="bind",plan="small"} 1.0' in text
