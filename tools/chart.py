@@ -108,7 +108,7 @@ def readme() -> str:
         "How to install, upgrade, scale and remove it: `docs/kubernetes.md`. This page is made from the comments in",
         "`values.yaml` by `python -m tools.chart`; a test holds it current. Values that are not listed are refused.",
         "",
-        f"Kubernetes {about['kubeVersion'].removesuffix('-0')}, Helm 3.18 or newer.",
+        f"Kubernetes {about['kubeVersion'].removesuffix('-0')}, Helm 3 or 4.",
         "",
         "| value | default | meaning |",
         "|---|---|---|",
