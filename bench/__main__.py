@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.accepting import accepting
+from bench.catalog_load import catalog_load, large_catalog
 from bench.cores import two_cores
 from bench.measures import Effort, Figure, catalog, first_request, polling, readiness, summary
 from bench.publishing import publishing
@@ -40,6 +41,8 @@ async def _measured(effort: Effort) -> list[Figure]:
         async with world(two_cores()) as made:
             orders, instance_id = await first_request(made, effort, _tell)
             figures = await catalog(made, effort, _tell)
+            figures.append(catalog_load(effort, _tell))
+            figures.append(large_catalog(effort, _tell))
             figures.append(await polling(made, instance_id, effort, _tell))
             figures.append(await accepting(made, effort, _tell))
             figures += orders

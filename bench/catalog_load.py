@@ -1,9 +1,10 @@
-"""How long it takes to read, check and put together a large catalog, against bare readers of the same files."""
+"""A large catalog: how long it takes to read, check and put together, and what its size costs an answer."""
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
 import tempfile
 import time
 import uuid
@@ -13,15 +14,18 @@ from pathlib import Path
 import yaml
 
 from bench.measures import Effort, Figure
+from broker.api.catalog import CatalogPage
 from broker.catalog.reader import read_catalog
+from broker.domain.catalog import Catalog
 from broker.shipped import shipped
 
 OFFERINGS = 500
 PLANS = 4
 """Of each offering."""
 FAMILIES = 50
+ANSWERS = 20_000
 WITHIN = 2.0
-"""Seconds."""
+"""Seconds of the processor."""
 
 
 def write_catalog(folder: Path, offerings: int = OFFERINGS, plans: int = PLANS) -> None:
@@ -63,9 +67,48 @@ def _bare(folder: Path) -> None:
 
 
 def _timed(work: Callable[[Path], object], folder: Path) -> float:
-    started = time.perf_counter()
+    # Of the processor: it is one thread's work, and what else runs on the machine is not its affair.
+    started = time.process_time()
     work(folder)
-    return time.perf_counter() - started
+    return time.process_time() - started
+
+
+class _Source:
+    """Hands out one catalog, as a process does between two publications."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def current(self) -> Catalog:
+        return self._catalog
+
+
+def large_catalog(effort: Effort, tell: Callable[[str], None]) -> Figure:
+    """
+    What the broker itself does for an answer of the whole catalog, large against small.
+
+    What remains is the transport of the bytes, which the bare server has, too.
+    """
+    with tempfile.TemporaryDirectory(prefix="osb-bench-") as place:
+        write_catalog(Path(place))
+        large = CatalogPage(_Source(read_catalog(Path(place))))
+    small = CatalogPage(_Source(read_catalog(shipped("catalog"))))
+    of_large, of_small = [], []
+    for page in (large, small):
+        page.answer("", "", None, None)  # The first one writes the bytes.
+    for _ in range(effort.rounds):
+        for page, values in ((large, of_large), (small, of_small)):
+            started = time.perf_counter()
+            for _ in range(ANSWERS):
+                page.answer("", "", None, None)
+            values.append((time.perf_counter() - started) / ANSWERS * 1e6)
+    ratio = min(of_large) / min(of_small)
+    tell(f"answering with {OFFERINGS * PLANS} plans: {statistics.median(of_large):.2f} µs")
+    return Figure(
+        name=f"GET /v2/catalog, {OFFERINGS * PLANS} plans: the broker's own part", unit="µs", values=of_large,
+        baseline="the same with the shipped catalog", baseline_values=of_small,
+        ratio=round(ratio, 2), target="ratio <= 1.5", reached=ratio <= 1.5,
+    )  # fmt: skip
 
 
 def catalog_load(effort: Effort, tell: Callable[[str], None]) -> Figure:
@@ -79,7 +122,7 @@ def catalog_load(effort: Effort, tell: Callable[[str], None]) -> Figure:
             bare.append(_timed(_bare, folder))
             tell(f"catalog of {OFFERINGS * PLANS} plans: round {round_ + 1}: {ours[-1]:.2f} s")
     return Figure(
-        name=f"{OFFERINGS} offerings with {OFFERINGS * PLANS} plans loaded", unit="s", values=ours,
+        name=f"{OFFERINGS} offerings with {OFFERINGS * PLANS} plans loaded", unit="s of a core", values=ours,
         baseline="libyaml and json alone on the same files", baseline_values=bare,
         ratio=round(min(ours) / min(bare), 2), target=f"< {WITHIN:.0f}", reached=sorted(ours)[len(ours) // 2] < WITHIN,
     )  # fmt: skip
