@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.azure_models import TEAMS_FOLDER
+from broker.catalog.files import Unreadable, read_yaml
 from broker.catalog.reader import read_sources
 from broker.catalog.sources import Source
 from broker.shipped import shipped
@@ -56,6 +57,34 @@ def test_a_hostile_file_is_refused_with_its_name_in_bounded_time_and_memory(answ
 def test_no_tag_has_run_anything(answers):
     assert ("yaml", "a tag that runs something") in answers
     assert not Path("/tmp/never").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id: !!binary aGVsbG8=", "the tag"),
+        ("id: &a x", "anchors and aliases"),
+        ("id: yes", "not the same for all readers"),
+        ("id: 0777", "not the same for all readers"),
+        ("id: 12:30", "not the same for all readers"),
+        ("id: 9007199254740993", "too large"),
+        ("a: {<<: {b: 1}}", "merge keys"),
+        ("a: 1\na: 2", "is there twice"),
+        ("a: 1\n---\nb: 2", "more than one document"),
+    ],
+)
+def test_what_readers_of_yaml_could_understand_differently_is_refused_for_that(text, said):
+    with pytest.raises(Unreadable, match=said):
+        read_yaml("f", text.encode())
+
+
+def test_what_all_readers_of_yaml_understand_alike_is_read():
+    text = b"{a: 1, b: -2.5, c: true, d: ~, e: 1.0.0, f: 2026-01-01, g: 'yes', h: \"0777\", i: '', j: }"
+
+    assert read_yaml("f", text).data == {
+        "a": 1, "b": -2.5, "c": True, "d": None, "e": "1.0.0", "f": "2026-01-01", "g": "yes", "h": "0777", "i": "",
+        "j": None,
+    }  # fmt: skip
 
 
 def read(files):
