@@ -16,8 +16,10 @@ from tests.needs import the_program
 from tests.osb.platform import an_id
 from tests.simulated import wait_until
 
-MONITORING = Path(__file__).parent.parent.parent / "monitoring"
-RUNBOOK = MONITORING.parent / "docs" / "monitoring.md"
+TOP = Path(__file__).parent.parent.parent
+MONITORING = TOP / "charts" / "azure-service-broker" / "files"
+RULES_TESTS = TOP / "tests" / "observability" / "alerts_test.yaml"
+RUNBOOK = TOP / "docs" / "monitoring.md"
 RULES = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -29,8 +31,8 @@ SELECTOR = re.compile(r"\bbroker_[a-z_]+(?:\{[^}]*\})?")
 
 @pytest.mark.needs("promtool")
 def test_each_alert_fires_when_it_should_and_not_otherwise():
-    said = [*the_program("promtool"), "test", "rules", str(MONITORING / "alerts_test.yaml")]
-    tested = yaml.safe_load((MONITORING / "alerts_test.yaml").read_text())["tests"]
+    said = [*the_program("promtool"), "test", "rules", str(RULES_TESTS)]
+    tested = yaml.safe_load(RULES_TESTS.read_text())["tests"]
 
     ran = subprocess.run(said, capture_output=True, text=True, check=False)
 

@@ -43,7 +43,11 @@ MATRIX: dict[str, dict[str, Any]] = {
             "caBundle": CERTIFICATE,
             "relistDuration": "15m0s",
         },
-        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+        "metrics": {
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "alerts": {"enabled": True, "labels": {"release": "prometheus"}},
+            "dashboard": {"enabled": True},
+        },
         "autoscaling": {"enabled": True, "dueLagSeconds": 5},
         "priorityClassName": "system-cluster-critical",
         "topologySpread": {"whenUnsatisfiable": "DoNotSchedule"},
