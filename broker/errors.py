@@ -5,8 +5,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     ├── MalformedRequest (400)          the request is no such request; nothing has changed
     │   ├── InvalidParameters           parameters do not fit the plan's schema
     │   ├── UnknownServicePlan          no such pair of offering and plan
-    │   ├── NeverPossible               Azure will never make it as it was ordered
-    │   └── ParentUnknown               the parent that a child names does not exist in its scope
+    │   └── NeverPossible               Azure will never make it as it was ordered
     ├── NotAuthenticated (401)
     │   └── NotAnOperator               no operator's credentials came with a request to the admin API
     ├── RoleMissing (403)               an operator who may only read wants to act
@@ -22,6 +21,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── AsyncRequired, ConcurrencyError, RequiresApp, MaintenanceInfoConflict
     │   ├── ChangeNotSupported          plan or parameter cannot be changed so
     │   ├── NotBindable
+    │   ├── ParentUnknown               the parent that a child names does not exist in its scope
     │   ├── InstanceUnusable            its creation or deletion has failed
     │   ├── InstanceMissing             it was deleted in Azure, past the broker
     │   ├── QuotaUsedUp                 the tenant has as many instances as tenant rules grant
@@ -93,12 +93,6 @@ class UnknownServicePlan(MalformedRequest):
             f"There is no service offering {shown(service_offering_id)}{plan} in the catalog. "
             "Read GET /v2/catalog for what can be ordered."
         )
-
-
-class ParentUnknown(MalformedRequest):
-    """A child names a parent that does not exist in its namespace or space, or that has failed."""
-
-    code = "ParentUnknown"
 
 
 class NeverPossible(MalformedRequest):
@@ -324,6 +318,16 @@ class WrongState(Unprocessable):
     """What an operator wants done makes no sense in this state; nothing has changed."""
 
     code = "WrongState"
+
+
+class ParentUnknown(Unprocessable):
+    """
+    A child names a parent that does not exist in its namespace or space, or that has failed.
+
+    Not 400: Kubernetes gives up on that for good, and a parent may come a moment after its child.
+    """
+
+    code = "ParentUnknown"
 
 
 class NotPossibleNow(Unprocessable):

@@ -52,7 +52,7 @@ def test_schema_and_values_have_the_same_names():
 
     # What may stand below an empty map, or below what Kubernetes describes.
     free = re.compile(
-        r"(settings|catalog\.configMaps|tls\.certManager\.issuerRef|.*[rR]esources|jobs\.pod\w+|\w+SecurityContext)\."
+        r"(settings|catalog\.configMaps|tls\.certManager\.issuerRef|.*[rR]esources|jobs\.pod\w+|.*\.labels|\w+SecurityContext)\."
     )
     in_schema = {path for path in schema_paths(whole, whole) if not free.match(path)} - {"global"}
     assert in_schema == {path for path in leaves(values) if not free.match(path)}
