@@ -58,6 +58,9 @@ class FileWatch:
         self._digest: str | None = None
         self._proposed_at = 0.0
         self._left_aside = False
+        self._unread = False
+        self._answered: tuple[Fault, ...] = ()
+        """Why what was proposed last was refused."""
 
     async def start(self) -> None:
         """
@@ -71,6 +74,7 @@ class FileWatch:
         try:
             files = await asyncio.to_thread(self._files.read)
         except CatalogRefused as unread:
+            self._unread = True
             self._note_refusal(unread.faults)
         else:
             self._digest = files.digest
@@ -92,16 +96,21 @@ class FileWatch:
         try:
             files = await self._settled()
         except CatalogRefused as unread:
-            self._digest = None
+            self._unread = True
             self._note_refusal(unread.faults)
             return
         if files is None:
             return
-        late = self.refused and time.monotonic() - self._proposed_at > _AGAIN_AFTER_S
-        if files.digest == self._digest and not late:
-            return
-        await self._propose(files, reason="The catalog's files have changed.")
-        self._digest = files.digest
+        late = self._answered and time.monotonic() - self._proposed_at > _AGAIN_AFTER_S
+        if self._digest is None:
+            # Not readable until now: nobody has changed them, this is the start.
+            await self._propose_at_start(files)
+        elif files.digest != self._digest or late:
+            await self._propose(files, reason="The catalog's files have changed.")
+        elif self._unread:
+            # As they were before. To propose them anew could undo what operators did since.
+            self._note_refusal(self._answered)
+        self._digest, self._unread = files.digest, False
 
     async def note(self) -> str | None:
         """Tell an operator what is not as he may expect it."""
@@ -141,6 +150,7 @@ class FileWatch:
             await self._propose(files, reason="Start of the broker.", unless_published=True)
         else:
             self._left_aside = True
+            self._note_refusal(())
             log.warning(
                 "The catalog's files were published before and replaced since; they are left aside.",
                 revision=self._catalog.current().revision,
@@ -164,10 +174,8 @@ class FileWatch:
         )
         self._proposed_at = time.monotonic()
         self._left_aside = False
-        if answer.refused:
-            self._note_refusal(answer.faults)
-        else:
-            self._note_refusal(())
+        self._answered = tuple(refused(answer.faults))
+        self._note_refusal(self._answered)
         if not answer.published and not unless_published:
             await self._write_down(files, answer)
 

@@ -269,6 +269,46 @@ async def test_a_refused_change_of_files_is_over_once_they_are_as_before(databas
     assert process.revision == 1
 
 
+async def test_files_that_could_not_be_read_for_a_while_are_not_proposed_anew(database, folder, tmp_path):
+    process = await Process.started(database, folder)
+    edit(folder, DESCRIBED, BETTER)
+    await process.files.look()
+    await process.operators.roll_back(a_deed(), 1)
+    away = folder.rename(tmp_path / "away")
+    folder.touch()
+    await process.files.look()
+    told = await process.files.note()
+    folder.unlink()
+    away.rename(folder)
+
+    await process.files.look()
+
+    assert "were refused" in told
+    assert await process.files.note() is None
+    assert process.revision == 3
+    assert not process.offering().description.startswith("Better. ")
+
+
+async def test_a_replica_of_the_last_release_whose_files_come_late_does_not_take_the_new_catalog_back(
+    database, folder, tmp_path
+):
+    old = shutil.copytree(folder, tmp_path / "old")
+    await Process.started(database, old)
+    edit(folder, DESCRIBED, BETTER)
+    await Process.started(database, folder)
+    away = old.rename(tmp_path / "away")
+    old.touch()
+    restarted = await Process.started(database, old)
+    old.unlink()
+    away.rename(old)
+
+    await restarted.files.look()
+
+    assert restarted.revision == 2
+    assert restarted.offering().description.startswith("Better. ")
+    assert "the files here were published before and replaced since" in await restarted.files.note()
+
+
 async def test_files_that_are_being_written_are_left_alone_until_they_rest(database, folder, monkeypatch):
     process = await Process.started(database, folder)
     read = Files.read
