@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
 
 from broker.domain.instances import Context
 from broker.domain.json_values import JsonObject
@@ -56,7 +56,7 @@ async def living(
         .select_from(table)
         .where(
             *_counted(plan_ids, besides),
-            *(table.c[name].is_not_distinct_from(value) for name, value in within.items()),
+            *(_told(name, value) for name, value in within.items()),
         )
     )
     number: int = found.scalar_one()
@@ -76,6 +76,16 @@ async def places(
         return [_at(row, {}, "", row.number) for row in rows]
     rows = await tx.execute(select(*by, column.context, column.terms).where(*_counted(plan_ids, besides)))
     return [_at(row, row.context, (row.terms or {}).get("view", ""), 1) for row in rows]
+
+
+def _told(name: str, value: str | None) -> ColumnElement[bool]:
+    """Tell where an instance is as `Tenant.of` does: who tells a cluster or a namespace has no organization or space."""
+    kubernetes = or_(table.c.cluster.is_not(None), table.c.namespace.is_not(None))
+    if name not in {"organization", "space"}:
+        return table.c[name].is_not_distinct_from(value)
+    if value is None:
+        return or_(table.c[name].is_(None), kubernetes)
+    return and_(table.c[name] == value, ~kubernetes)
 
 
 def _counted(plan_ids: Collection[str], besides: tuple[str, str]) -> Iterator[ColumnElement[bool]]:

@@ -19,7 +19,7 @@ from broker.lifecycle.options import LifecycleOptions
 from broker.store.database import Database
 from tests.osb.offerings import LARGE, PLAIN, PLAIN_SERVICE, SERVICE, SMALL
 from tests.tenants.conftest import Table
-from tests.tenants.tables import kubernetes, quota, rules, when
+from tests.tenants.tables import cloud_foundry, kubernetes, quota, rules, when
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +86,18 @@ async def test_a_quota_counts_within_its_scope_alone(desk, per, same, other):
     accepted = await desk.order("c", context=other) if other else await desk.of("k8s").order("c", context=PAY)
 
     assert isinstance(accepted, Accepted)
+
+
+async def test_the_made_up_organization_of_service_catalog_takes_nobody_out_of_a_quota(desk):
+    desk.table.says(Rule("all", quotas=(quota(1, "organization"),)))
+    made_up = replace(PAY, organization="c1", space="7d0f")
+    await desk.ready("a", context=made_up)
+
+    await refused(desk.order("b", context=replace(WEB, organization="c1", space="9e21")))
+    await desk.ready("c", context=cloud_foundry("c1", "s"))
+    refusal = await refused(desk.order("d", context=cloud_foundry("c1", "t")))
+
+    assert "1 of 1" in refusal.description
 
 
 async def test_a_quota_of_a_rule_counts_by_all_that_the_rule_asks_for(desk):
