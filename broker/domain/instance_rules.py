@@ -219,8 +219,13 @@ def _asked(
                 f"the service offering {shown(offering.name)} does not support that."
             )
         if current is not None and current.updates_to is not None and plan_id not in current.updates_to:
+            # The offering has all plans; those that this tenant may not know are not in the catalog.
             able = [
-                each.name for each in offering.plans if each.id in current.updates_to and not each.withdrawn
+                each.name
+                for each in offering.plans
+                if each.id in current.updates_to
+                and not each.withdrawn
+                and catalog.has_plan(offering.id, each.id)
             ]
             raise ChangeNotSupported(
                 f"{_named(instance)} cannot move from the service plan {shown(current.name)} to {shown(plan.name)}; "

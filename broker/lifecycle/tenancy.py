@@ -89,7 +89,24 @@ def standing_of(
             plans[ids] = None if terms.hidden else tailored(plan, given)
         else:
             plans[ids] = tailored(plan, kept)
-    return Standing(rules, catalog.with_plans(plans), given)
+    return Standing(rules, catalog.with_plans(_unseen(rules, catalog, instance) | plans), given)
+
+
+def _unseen(
+    rules: TenantRules, catalog: Catalog, instance: ServiceInstance
+) -> dict[tuple[str, str], ServicePlan | None]:
+    """Return which of the plans that an instance can move to its tenant does not know: a refusal names the others."""
+    offering = catalog.offering(instance.service_offering_id)
+    made = instance.applied
+    present = catalog.find(offering.id, made.service_plan_id) if offering and made else None
+    if offering is None or present is None or present.updates_to is None:
+        return {}
+    tenant = tenant_of(instance)
+    return {
+        (offering.id, plan.id): None
+        for plan in offering.plans
+        if plan.id in present.updates_to and rules.terms(tenant, offering, plan).hidden
+    }
 
 
 async def check_quotas(tx: Transaction, order: Order, instance_id: str) -> None:

@@ -79,7 +79,7 @@ async def places(
 
 
 def _told(name: str, value: str | None) -> ColumnElement[bool]:
-    """Tell where an instance is as `Tenant.of` does: who tells a cluster or a namespace has no organization or space."""
+    """As `Tenant.of` reads it: who tells a cluster or a namespace has no organization and no space."""
     kubernetes = or_(table.c.cluster.is_not(None), table.c.namespace.is_not(None))
     if name not in {"organization", "space"}:
         return table.c[name].is_not_distinct_from(value)

@@ -3,9 +3,9 @@
 import pytest
 
 from broker.domain.tenant_rules import Rule
-from broker.errors import InvalidParameters, UnknownServicePlan
+from broker.errors import ChangeNotSupported, InvalidParameters, UnknownServicePlan
 from broker.lifecycle.administration.instances import InstanceAdministration
-from tests.osb.offerings import LARGE, SERVICE, SMALL
+from tests.osb.offerings import LARGE, SERVICE, SMALL, STEPWISE
 from tests.tenants.tables import (
     ELSEWHERE,
     HOME,
@@ -133,6 +133,17 @@ async def test_a_plan_out_of_view_is_the_same_refusal_as_an_unknown_one(desk):
             said.append(refusal.value.description.replace(plan, "PLAN"))
 
     assert len(set(said)) == 1
+
+
+async def test_a_refused_change_of_plan_names_no_plan_out_of_view(desk):
+    desk.table.says(Rule("all", plans=none_of("*/large")))
+    await desk.ready("a", plan=STEPWISE, context=PAY)
+
+    with pytest.raises(ChangeNotSupported) as refusal:
+        await desk.update("a", service_plan_id=SMALL)
+
+    assert "'small'" in refusal.value.description
+    assert "large" not in refusal.value.description
 
 
 async def test_an_instance_on_a_plan_that_left_the_view_is_updated_bound_and_deleted(desk):
