@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +57,7 @@ class Files:
             except CatalogRefused as refused:
                 faults += refused.faults
         for name, folder in overlay_names(self.overlays).items():
-            if not folder.is_dir():
+            if not os.path.isdir(folder):  # noqa: PTH112 - pathlib's raises where it may not look
                 faults.append(Fault(name, 0, "", f"the overlay folder {folder} is not there"))
                 continue
             try:

@@ -153,7 +153,13 @@ def _found(folder: Path, faults: list[Fault]) -> Iterator[Path]:
             continue
         for entry in sorted(entries, key=lambda found: found.name):
             path = place / entry.name
-            if path.is_dir():
+            try:
+                is_folder = path.is_dir()
+            except OSError as fault:
+                shown = path.relative_to(folder).as_posix()
+                faults.append(Fault(_printable(shown), 0, "", f"cannot be read: {fault.strerror}"))
+                continue
+            if is_folder:
                 if path.is_symlink() and not _within(path, root):
                     shown = path.relative_to(folder).as_posix()
                     faults.append(Fault(_printable(shown), 0, "", "leads out of the catalog's folder"))

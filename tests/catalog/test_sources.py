@@ -166,6 +166,12 @@ def test_links_that_lead_outside_are_refused_and_not_read(copy, tmp_path):
     assert "hunter2" not in str(found)
 
 
+def test_a_link_that_cannot_be_followed_is_a_fault_of_the_folder_and_no_other(copy):
+    (copy.folder / "storage" / "endless").symlink_to("a" * 300)
+
+    assert faults_of(copy.folder)["storage/endless"] == "cannot be read: File name too long"
+
+
 def test_a_folder_that_contains_itself_ends(copy):
     (copy.folder / "storage" / "again").symlink_to(copy.folder)
 
