@@ -105,8 +105,11 @@ class FileWatch:
         if self._digest is None:
             # Not readable until now: nobody has changed them, this is the start.
             await self._propose_at_start(files)
-        elif files.digest != self._digest or late:
+        elif files.digest != self._digest:
             await self._propose(files, reason="The catalog's files have changed.")
+        elif late:
+            # Others may have been published by now: those of a process that is about to go are not to follow them.
+            await self._propose_at_start(files, reason="What was refused is tried again.")
         elif self._unread:
             # As they were before. To propose them anew could undo what operators did since.
             self._note_refusal(self._answered)
@@ -137,19 +140,20 @@ class FileWatch:
         again = await asyncio.to_thread(self._files.read)
         return files if files.digest == again.digest else None
 
-    async def _propose_at_start(self, files: FileSet) -> None:
+    async def _propose_at_start(self, files: FileSet, reason: str = "Start of the broker.") -> None:
         async with self._db.transaction(read_only=True) as tx:
             mine = await catalogs.file_set(tx, files.digest)
             last = await catalogs.newest_file_set(tx)
             known = await catalogs.newest_sources(tx)
         in_force = known is not None and from_document(known).file_set == files.digest
         if mine is None or (mine == last and not mine.accepted):
-            await self._propose(files, reason="Start of the broker.")
+            await self._propose(files, reason=reason)
         elif in_force:
             # This release may make another catalog of them; one that was published before stays replaced.
-            await self._propose(files, reason="Start of the broker.", unless_published=True)
+            await self._propose(files, reason=reason, unless_published=True)
         else:
             self._left_aside = True
+            self._answered = ()
             self._note_refusal(())
             log.warning(
                 "The catalog's files were published before and replaced since; they are left aside.",

@@ -211,6 +211,28 @@ async def test_what_was_refused_is_published_once_it_is_mended_even_if_it_takes_
     assert "nothing can be ordered" in await again.files.note()
 
 
+async def test_what_was_refused_is_not_tried_again_once_other_files_were_published_after_it(
+    database, folder, monkeypatch, tmp_path
+):
+    await Process.started(database, folder)
+    async with database.transaction() as tx:
+        await instances.add(
+            tx, an_instance(service_offering_id=(await newest_catalog(database)).offerings[0].id)
+        )
+    emptied = await Process.started(database, folder, chosen=("none",))
+    edit(folder, DESCRIBED, BETTER)
+    await Process.started(database, folder)
+    async with database.transaction() as tx:
+        await tx.execute(tables.service_instances.delete())
+    monkeypatch.setattr("broker.catalog.watching._AGAIN_AFTER_S", -1.0)
+
+    await emptied.files.look()
+
+    assert (await newest_catalog(database)).revision == 2
+    assert "replaced since" in await emptied.files.note()
+    assert emptied.counted[-1] == 0
+
+
 async def test_an_order_between_the_guards_look_and_the_publication_is_seen(database, folder, monkeypatch):
     process = await Process.started(database, folder)
     looked = process.publisher._sources
