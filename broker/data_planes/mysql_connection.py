@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pymysql
 from pymysql.constants import CR, ER
+from pymysql.cursors import Cursor
 
 from broker.data_planes.addresses import addresses_of
 from broker.data_planes.base import (
@@ -25,7 +27,6 @@ from broker.data_planes.base import (
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
-    from pymysql.cursors import Cursor
 
 Result = TypeVar("Result")
 
@@ -66,20 +67,40 @@ async def administering(server: Server, work: Callable[[Cursor], Result]) -> Res
     Do *work* with the administrator's cursor, in a thread; each statement is a transaction of its own.
 
     The connection has TLS, with the server's certificate and name checked, or does not come about: nothing, the
-    password least of all, goes to a server that offers none. When the awaiting task is cancelled what *work* has
-    begun goes on for a statement's time-out at most.
+    password least of all, goes to a server that offers none. When the awaiting task is cancelled the statement that is
+    under way goes on, for its time-out at most, and no other follows it.
 
     Raises:
         DataPlaneFailure: The connection did not come about or broke, or a statement was refused.
     """
     addresses = await addresses_of(server)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_THREADS, _worked, server, addresses, work)
+    loop, given_up = asyncio.get_running_loop(), threading.Event()
+    try:
+        return await loop.run_in_executor(_THREADS, _worked, server, addresses, work, given_up)
+    except asyncio.CancelledError:
+        # The operation may be another's by now: what a thread did on its own would come after what that one does.
+        given_up.set()
+        raise
 
 
-def _worked(server: Server, addresses: list[str], work: Callable[[Cursor], Result]) -> Result:
+def _worked(
+    server: Server, addresses: list[str], work: Callable[[Cursor], Result], given_up: threading.Event
+) -> Result:
     with contextlib.closing(_connected(server, addresses)) as connection, _told(server):
-        return work(connection.cursor())
+        cursor = connection.cursor(_AwaitedCursor)
+        cursor.given_up = given_up
+        return work(cursor)
+
+
+class _AwaitedCursor(Cursor):
+    """A cursor that says no more once nobody awaits the answer."""
+
+    given_up: threading.Event
+
+    def execute(self, query: str, args: object = None) -> int:
+        if self.given_up.is_set():
+            raise pymysql.err.InterfaceError(0, "the call was given up")
+        return super().execute(query, args)
 
 
 def _connected(server: Server, addresses: list[str]) -> Connection[Cursor]:

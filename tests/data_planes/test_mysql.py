@@ -20,7 +20,7 @@ from broker.data_planes.base import (
     StatementFailed,
     Unreachable,
 )
-from broker.data_planes.mysql_connection import DatabaseMissing
+from broker.data_planes.mysql_connection import DatabaseMissing, administering
 from broker.data_planes.secrets import generated_password, generated_username
 from broker.simulator.certificates import CertificateAuthority
 from tests.mysql_servers import MysqlServer
@@ -351,3 +351,25 @@ async def test_sessions_that_do_not_end_are_told_and_nobody_signs_in_meanwhile(
         await unbind(mysql_server, login)
 
     assert refused(mysql_server, login) in {1045, 3118}
+
+
+async def test_a_call_that_is_cut_off_says_no_more_to_the_server(mysql_server):
+    begun, ended = threading.Event(), threading.Event()
+    username = generated_username("app", secrets.token_hex(8), longest=mysql.LONGEST_USERNAME)
+
+    def slowly(cursor):
+        try:
+            begun.set()
+            cursor.execute("SELECT SLEEP(0.5)")
+            cursor.execute("CREATE USER %s@'%%' ACCOUNT LOCK", (username,))
+        finally:
+            ended.set()
+
+    call = asyncio.create_task(administering(mysql_server.broker, slowly))
+    await asyncio.to_thread(begun.wait, 10)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert await asyncio.to_thread(ended.wait, 10)
+    assert users(mysql_server, username) == []
