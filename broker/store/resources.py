@@ -16,6 +16,9 @@ from broker.store.errors import ClaimLost
 from broker.store.tables import external_resources as table
 from broker.store.tables import operations, service_instances
 
+# Any number that all releases share.
+_WRITING = 2_017_021_701
+
 
 async def of_instance(tx: Transaction, instance_key: UUID) -> list[ExternalResource]:
     """Return all resources of the instance and of its bindings, gone ones too, in the order of creation."""
@@ -77,18 +80,40 @@ async def note(tx: Transaction, resources: Sequence[ExternalResource]) -> None:
     )
 
 
+async def hold_still(tx: Transaction) -> None:
+    """
+    Let no instance write down resources of its own until the transaction ends.
+
+    For whoever looks what is on record and begins a deletion of what is not. SQLite has one writing transaction at a
+    time anyway.
+    """
+    if tx.database.kind == "postgresql":
+        await tx.execute(select(func.pg_advisory_xact_lock(_WRITING)))
+
+
 async def _no_orphans(tx: Transaction, taken_up: Sequence[ExternalResource]) -> None:
     keys = {one.instance_key for one in taken_up}
-    orphans = select(service_instances.c.key).where(service_instances.c.platform == ORPHANS)
-    theirs = (
-        table.c.instance_key.in_(orphans.where(service_instances.c.key.not_in(keys))),
-        func.lower(table.c.resource_id).in_([one.resource_id.lower() for one in taken_up]),
+    if tx.database.kind == "postgresql":
+        await tx.execute(select(func.pg_advisory_xact_lock_shared(_WRITING)))
+    taken = func.lower(table.c.resource_id).in_([one.resource_id.lower() for one in taken_up])
+    # Locked, so that no deletion of theirs begins with these rows still in it, and none that has begun is claimed.
+    found = await tx.execute(
+        select(service_instances.c.key)
+        .where(
+            service_instances.c.platform == ORPHANS,
+            service_instances.c.key.not_in(keys),
+            service_instances.c.key.in_(select(table.c.instance_key).where(taken)),
+        )
+        .order_by(service_instances.c.key)
+        .with_for_update()
     )
-    # Locked, so that none of them is claimed with these rows still in it.
+    orphans = list(found.scalars())
+    if not orphans:
+        return
     deleting = await tx.execute(
         select(operations.c.owner)
         .where(
-            operations.c.instance_key.in_(select(table.c.instance_key).where(*theirs)),
+            operations.c.instance_key.in_(orphans),
             operations.c.status == OperationStatus.IN_PROGRESS.value,
         )
         .with_for_update()
@@ -96,7 +121,7 @@ async def _no_orphans(tx: Transaction, taken_up: Sequence[ExternalResource]) -> 
     if any(owner is not None for owner in deleting.scalars()):
         # A DELETE may be on its way to Azure at this moment. What it finds is only known when that step has ended.
         raise ClaimLost
-    await tx.execute(delete(table).where(*theirs))
+    await tx.execute(delete(table).where(table.c.instance_key.in_(orphans), taken))
 
 
 async def forget_abandoned(tx: Transaction, resource_ids: Sequence[str]) -> None:

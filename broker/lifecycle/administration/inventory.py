@@ -17,6 +17,7 @@ from broker.lifecycle.administration.deeds import Done, done, note
 from broker.lifecycle.deletions import begin_deprovision
 from broker.store import instances, inventories, operations, resources
 from broker.store.database import Database, Transaction
+from broker.store.errors import ClaimLost
 
 DELETED_WITHIN = timedelta(hours=2)
 _PROVISIONER = "arm_template"
@@ -67,13 +68,14 @@ class InventoryAdministration:
         Raises:
             MalformedRequest: Nothing is named, and not every orphan is meant.
             NotFound: The last look at Azure has not found what is named as a stray.
-            WrongState: It is on record as a living service instance's by now.
+            WrongState: It is on record as a living service instance's by now, or is being deleted with its group.
             StoreUnavailable: The database does not answer.
         """
         if not resource_ids and not every_orphan:
             raise MalformedRequest("Name the resources to delete, or ask for every orphan.")
 
         async def act(tx: Transaction) -> Done:
+            await resources.hold_still(tx)
             strays = (await inventories.read(tx)).strays
             found = {stray.resource_id.lower(): stray for stray in strays}
             wanted = [_named(found, one) for one in resource_ids]
@@ -142,7 +144,13 @@ class InventoryAdministration:
             for position, one in enumerate(whole)
         ]
         await resources.forget_abandoned(tx, [one.resource_id for one in taken])
-        await resources.note(tx, taken)
+        try:
+            await resources.note(tx, taken)
+        except ClaimLost:
+            raise WrongState(
+                f"{shown(whole[0].resource_id)} is being deleted already, as part of another orphan. Nothing has "
+                "changed; look again when that has ended."
+            ) from None
 
 
 def _named(found: Mapping[str, Stray], resource_id: str) -> Stray:
