@@ -43,7 +43,8 @@ def catalog_of(sources: Sequence[Source]) -> Catalog:
     from broker.catalog.faults import CatalogRefused, refused
     from broker.catalog.reader import read_sources
 
-    catalog, faults = read_sources(sources)
+    # As a broker: an overlay folder may be empty.
+    catalog, faults = read_sources([source for source in sources if source.files] or sources)
     for warning in faults:
         if warning.severity == "warning":
             print(warning, file=sys.stderr)

@@ -8,6 +8,7 @@ from broker.catalog.faults import refused
 from broker.catalog.file_sets import Files, overlay_names
 from broker.catalog.reader import read_sources
 from broker.catalog.sources import Source
+from broker.cli.catalog_reading import catalog_of, sources_of
 from broker.shipped import shipped
 from tests.docs.test_examples import TOP, blocks
 
@@ -34,6 +35,10 @@ def plan_of(catalog, name=ZRS):
 
 
 PLAIN, _ = read_sources([STORAGE])
+
+
+def test_commands_read_an_empty_overlay_folder_as_a_broker_does(tmp_path):
+    assert catalog_of(sources_of(shipped("catalog"), [tmp_path])) == PLAIN
 
 
 def test_values_of_an_offering_and_its_plans_are_replaced_key_by_key_and_all_else_stays():
