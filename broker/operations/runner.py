@@ -291,6 +291,7 @@ class Runner:
         )
         one.check()
         self._failpoints.reached(Failpoints.BEFORE_STEP, claim.operation)
+        cut_off = False
         try:
             async with lease.bounding(self._options.step_limit):
                 step: Next | Trouble = await _method(provisioner, claim)(work)
@@ -299,6 +300,7 @@ class Runner:
         except StepFailed as failure:
             step = Trouble.of(failure)
         except TimeoutError:
+            cut_off = True
             seconds = round(self._options.step_limit.total_seconds())
             step = Trouble(
                 f"{stages.subject(claim.operation)}: a step did not end within {seconds} seconds. An operator finds "
@@ -323,7 +325,7 @@ class Runner:
                 retryable=True,
                 at_most=UNFORESEEN_AT_MOST,
             )
-        one.changing = False
+        one.changing = one.changing and cut_off
         self._failpoints.reached(Failpoints.AFTER_STEP, claim.operation)
         return step
 

@@ -179,6 +179,44 @@ async def test_a_step_that_is_cut_off_in_a_change_is_left_to_its_lease(database,
     assert (operation.owner is not None, left > timedelta(0)) == (changing, changing)
 
 
+@pytest.mark.parametrize("changing", [False, True])
+async def test_a_deletion_starts_at_once_after_a_step_over_its_limit_unless_that_changed_something(
+    database, world, changing
+):
+    class Hanging(Imagined):
+        began = asyncio.Event()
+
+        async def create(self, work):
+            if changing:
+                await work.before_change()
+            self.began.set()
+            await asyncio.Event().wait()
+
+    ordered = an_instance()
+    accepted = await accept(database, an_operation(ordered), instance=ordered)
+    limit = timedelta(seconds=0.5)
+    async with a_runner(database, Hanging(world), lease=LEASE, step_limit=limit):
+        async with asyncio.timeout(20):
+            await Hanging.began.wait()
+        async with database.transaction() as tx:
+            former = await operations.supersede(tx, accepted, "Superseded by a deprovision.")
+            deletion = an_operation(ordered, OperationKind.DEPROVISION, due_at=former.due_at)
+            await operations.add(tx, deletion)
+        with capture_logs() as logs:
+
+            async def lost():
+                return any(
+                    "was superseded" in line["event"] or "lease was lost" in line["event"] for line in logs
+                )
+
+            await until(lost)
+    async with database.transaction(read_only=True) as tx:
+        due_at = (await operations.get(tx, deletion.id)).due_at
+
+    # What it was about to make may be made yet.
+    assert (due_at == former.due_at) == changing
+
+
 async def test_a_step_is_cut_off_at_the_end_of_a_lease_that_nobody_renews():
     lease = Lease(asyncio.get_running_loop().time(), timedelta(seconds=0.3))
 
