@@ -36,8 +36,10 @@ def test_the_keys_are_shown_with_what_they_seal_and_stored_values_sealed_anew(al
 
     answer = alice.post("/keys/reseal", {"reason": "A drill."})
     refused = alice.post("/keys/reseal", {"reason": "A drill.", "after": "nowhere"})
+    foretold = alice.post("/keys/reseal", {"reason": "A drill.", "only_if": "0" * 32})
 
     assert (key["key_id"], key["at_hand"], key["seals"]) == ("tests", True, True)
     assert key["values"] > 0
     assert answer.json() == {"resealed": 0, "unopened": 0, "key_id": "tests"}
     assert refused.status_code == 400
+    assert foretold.status_code == 400, "a condition is never passed over"

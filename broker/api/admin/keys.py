@@ -26,9 +26,13 @@ async def usage(request: Request) -> Response:
     return answer(200, messages.page(Page(await parts_of(request).keys.usage())))
 
 
+_BATCH = orders.body(after=_AFTER)
+del _BATCH["properties"]["only_if"]
+
+
 @router.post(
     _KEYS + "/reseal",
-    openapi_extra=spec.operation([], spec.schema_of(Resealing), body=orders.body(after=_AFTER)),
+    openapi_extra=spec.operation([], spec.schema_of(Resealing), body=_BATCH),
 )
 async def reseal(request: Request) -> Response:
     """Seal the next batch of stored values under the newest key."""

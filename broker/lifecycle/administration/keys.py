@@ -70,9 +70,11 @@ class KeyAdministration:
         done is done. The audit has a row for the beginning, and for each batch that has changed anything.
 
         Raises:
-            MalformedRequest: *after* is no position that was answered.
+            MalformedRequest: *after* is no position that was answered; or `only_if` is given, which nothing foretells.
             StoreUnavailable: The database does not answer; the same request may be repeated.
         """
+        if deed.only_if is not None:
+            raise MalformedRequest("There is no field 'only_if' here: what a batch comes to is not foretold.")
         newest = self._db.sealing.names[0]
         if deed.dry_run:
             others = [one for one in await self.usage() if not one.seals]
