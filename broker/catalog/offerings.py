@@ -16,6 +16,7 @@ EXPECTED_DURATION = "expectedDurationSeconds"
 """The key of a plan's metadata by which platforms are told."""
 RECIPE_FORMAT = 1
 RECIPE_FORMAT_WITH_MODES = 2
+RECIPE_FORMAT_WITH_KINDS = 3
 
 
 def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
@@ -142,6 +143,9 @@ def _recipe(
     if read.database:
         port = read.database.port or DATABASE_KINDS[read.database.kind].port
         recipe["database"] = read.database.model_dump(exclude_none=True) | {"port": port}
+        if read.database.kind != "postgresql":
+            # A version that knows one kind would speak PostgreSQL to whatever server it is.
+            recipe["format"] = RECIPE_FORMAT_WITH_KINDS
     return recipe
 
 

@@ -1,6 +1,7 @@
 """The shipped catalog: what it offers and that all of it holds."""
 
 import json
+import shutil
 
 import jsonschema
 import pytest
@@ -9,6 +10,7 @@ from broker.catalog.reader import check, read_catalog
 from broker.catalog.revisions import digest_of, from_text, to_text
 from broker.domain.catalog import Catalog
 from broker.errors import InvalidParameters
+from broker.provisioners.recipe import Recipe
 from broker.shipped import shipped
 
 CATALOG = read_catalog(shipped("catalog"))
@@ -136,3 +138,20 @@ def test_what_a_newer_release_wrote_into_a_document_is_left_out():
     document["offerings"][0]["plans"][0]["from_the_future"] = {"a": 1}
 
     assert from_text(json.dumps(document), revision=1, digest="").offerings == CATALOG.offerings
+
+
+def test_a_kind_of_database_that_older_releases_do_not_know_has_a_format_that_they_refuse(tmp_path):
+    folder = tmp_path / "mysql"
+    shutil.copytree(shipped("catalog") / "postgresql", folder)
+    for name in ("azure-postgresql-database.yaml", "azure-postgresql-server.yaml"):
+        (folder / name).unlink()
+    offering = folder / "azure-postgresql.yaml"
+    text = offering.read_text(encoding="utf-8").replace("kind: postgresql", "kind: mysql")
+    kept = [line for line in text.splitlines() if not line.startswith(("  owner_role:", "  extensions:"))]
+    offering.write_text("\n".join(kept), encoding="utf-8")
+
+    (made,) = read_catalog(tmp_path).offerings
+
+    assert {plan.recipe["format"] for plan in made.plans} == {3}
+    assert made.plans[0].recipe["database"]["port"] == 3306
+    assert Recipe.read(made.plans[0].recipe).database["kind"] == "mysql"
