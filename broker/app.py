@@ -197,6 +197,8 @@ async def running(
             )
             lifecycle = LifecycleOptions(
                 request_wait=settings.request_wait,
+                quick_wait=min(LifecycleOptions.quick_wait, settings.request_wait),
+                preflight_wait=min(LifecycleOptions.preflight_wait, settings.request_wait),
                 foresee=foreseeing(provisioner_options, cloud),
                 tenants=tenants or NoRules(),
             )

@@ -248,7 +248,7 @@ class Settings(DatabaseSettings):
     )
     request_wait: Annotated[Duration, Field(le=timedelta(seconds=50))] = Field(
         default=timedelta(seconds=50),
-        description="How long a request waits for its operation; platforms give up at 60 s.",
+        description="How long a request waits at most, for its operation or the database; platforms give up at 60 s.",
     )
     body_limit: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
         default=1024 * 1024, description="Largest request body, in bytes."
