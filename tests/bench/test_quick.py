@@ -19,6 +19,8 @@ def test_a_quick_run_measures_everything_that_the_long_one_does(tmp_path):
     assert [name for name, figure in measured.items() if figure.get("ratio")] == [
         "GET /v2/catalog, 200",
         "GET /v2/catalog, 304",
+        "500 offerings with 2000 plans loaded",
+        "GET /v2/catalog, 2000 plans: the broker's own part",
         "GET last_operation, PostgreSQL",
         "provision accepted (202), PostgreSQL",
         *(
