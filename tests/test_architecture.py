@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "logs": set(),
     "metrics": set(),
     "measuring": {"domain", "errors", "lifecycle", "metrics", "store", "tracing"},
-    "tracing": {"azure", "operations", "domain"},
+    "tracing": {"azure", "operations", "domain", "spans"},
+    "spans": {"azure", "operations", "domain", "tracing"},
     "domain": {"errors"},
     "azure": set(),
     "azure_models": set(),
@@ -49,7 +50,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "demo"},
     "prometheus_client": {"metrics"},
-    "opentelemetry": {"tracing"},
+    "opentelemetry": {"spans"},
     "yaml": {"catalog", "cli"},
     "uvicorn": {"api", "cli", "simulator"},
 }
