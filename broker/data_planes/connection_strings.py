@@ -25,21 +25,12 @@ class DatabaseAccess:
 
 def uri(access: DatabaseAccess) -> str:
     """A libpq URI (PostgreSQL manual, "Connection URIs")."""
-    user, password, database = (
-        _encoded(part) for part in (access.username, access.password, access.database)
-    )
-    return f"postgresql://{user}:{password}@{_host(access)}:{access.port}/{database}?sslmode=verify-full"
+    return f"{_url('postgresql', access)}?sslmode=verify-full"
 
 
 def jdbc(access: DatabaseAccess) -> str:
     """A URL of the PostgreSQL JDBC driver; it decodes the path and each value as a browser would."""
-    user, password, database = (
-        _encoded(part) for part in (access.username, access.password, access.database)
-    )
-    return (
-        f"jdbc:postgresql://{_host(access)}:{access.port}/{database}"
-        f"?user={user}&password={password}&sslmode=verify-full"
-    )
+    return f"{_jdbc_url('postgresql', access)}&sslmode=verify-full"
 
 
 def libpq(access: DatabaseAccess) -> str:
@@ -68,26 +59,17 @@ def ado_net(access: DatabaseAccess) -> str:
         "Password": access.password,
         "SSL Mode": "VerifyFull",
     }
-    return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
+    return _quoted(parts)
 
 
 def mysql_uri(access: DatabaseAccess) -> str:
     """A URI-like string of MySQL's shell and many clients (MySQL manual, "Connecting Using URI-Like Strings")."""
-    user, password, database = (
-        _encoded(part) for part in (access.username, access.password, access.database)
-    )
-    return f"mysql://{user}:{password}@{_host(access)}:{access.port}/{database}?ssl-mode=VERIFY_IDENTITY"
+    return f"{_url('mysql', access)}?ssl-mode=VERIFY_IDENTITY"
 
 
 def mysql_jdbc(access: DatabaseAccess) -> str:
     """A URL of MySQL Connector/J; it decodes the path and each value."""
-    user, password, database = (
-        _encoded(part) for part in (access.username, access.password, access.database)
-    )
-    return (
-        f"jdbc:mysql://{_host(access)}:{access.port}/{database}"
-        f"?user={user}&password={password}&sslMode=VERIFY_IDENTITY"
-    )
+    return f"{_jdbc_url('mysql', access)}&sslMode=VERIFY_IDENTITY"
 
 
 def mysql_ado_net(access: DatabaseAccess) -> str:
@@ -100,7 +82,7 @@ def mysql_ado_net(access: DatabaseAccess) -> str:
         "Password": access.password,
         "SSL Mode": "VerifyFull",
     }
-    return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
+    return _quoted(parts)
 
 
 POSTGRESQL: Mapping[str, Callable[[DatabaseAccess], str]] = {
@@ -130,6 +112,24 @@ def azure_storage(account: str, secret: str, endpoints: Mapping[str, str]) -> st
     )
     parts = {f"{service}Endpoint": endpoint for service, endpoint in endpoints.items()}
     return ";".join(f"{name}={value}" for name, value in {**parts, **signed}.items())
+
+
+def _url(scheme: str, access: DatabaseAccess) -> str:
+    return f"{scheme}://{_encoded(access.username)}:{_encoded(access.password)}@{_place(access)}"
+
+
+def _jdbc_url(scheme: str, access: DatabaseAccess) -> str:
+    signed = f"user={_encoded(access.username)}&password={_encoded(access.password)}"
+    return f"jdbc:{scheme}://{_place(access)}?{signed}"
+
+
+def _place(access: DatabaseAccess) -> str:
+    return f"{_host(access)}:{access.port}/{_encoded(access.database)}"
+
+
+def _quoted(parts: Mapping[str, str]) -> str:
+    """As .NET's drivers read it: each value in double quotes, and one inside doubled."""
+    return ";".join('{}="{}"'.format(name, value.replace('"', '""')) for name, value in parts.items())
 
 
 def _encoded(part: str) -> str:
