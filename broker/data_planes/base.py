@@ -7,6 +7,7 @@ What every data plane has in common: the server that is spoken to, and how it ca
     ├── NotTrusted          the server's certificate does not prove that it is the server asked for
     ├── Refused             the server does not accept the administrator's password
     ├── StatementFailed     the server answered a statement with an error
+    │   └── DatabaseMissing the server has no such database
     └── SessionsRemain      sessions of a login did not end in time
 """
 
@@ -114,6 +115,15 @@ class StatementFailed(DataPlaneFailure):
         super().__init__(message)
         self.sqlstate = sqlstate
         self.retryable = retryable
+
+
+class DatabaseMissing(StatementFailed):
+    """The server answers and has no such database."""
+
+    def __init__(self, server: Server, database: str, *, sqlstate: str) -> None:
+        super().__init__(
+            f"The database server {server.host} has no database {database!r}.", sqlstate=sqlstate
+        )
 
 
 class SessionsRemain(DataPlaneFailure):

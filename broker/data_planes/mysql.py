@@ -24,8 +24,8 @@ import pymysql
 import structlog
 from pymysql.constants import ER
 
-from broker.data_planes.base import Server, SessionsRemain, StatementFailed
-from broker.data_planes.mysql_connection import DatabaseMissing, administering
+from broker.data_planes.base import DatabaseMissing, Server, SessionsRemain, StatementFailed
+from broker.data_planes.mysql_connection import administering
 from broker.data_planes.secrets import generated_password
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _is_locked(cursor: Cursor, username: str) -> bool:
 
 def _must_exist(cursor: Cursor, server: Server, database: str) -> None:
     if not _exists(cursor, database):
-        raise DatabaseMissing(server, database)
+        raise DatabaseMissing(server, database, sqlstate=str(ER.BAD_DB_ERROR))
 
 
 def _exists(cursor: Cursor, database: str) -> bool:

@@ -15,22 +15,22 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
+from broker.data_planes import failures
 from broker.data_planes.addresses import addresses_of
 from broker.data_planes.base import (
     DataPlaneFailure,
     NotTrusted,
-    Refused,
     Server,
     StatementFailed,
     Unreachable,
 )
+from broker.data_planes.failures import first_line
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
 
 Result = TypeVar("Result")
 
-_LONGEST_REASON = 200
 _NOT_ALLOWED_FROM_HERE = 9000  # Azure's own number for a client that no firewall rule admits
 # Another session was quicker, or the server is short of something: the same call will do.
 _PASSING = frozenset(
@@ -51,15 +51,6 @@ _BROKEN = frozenset(
 
 # The driver blocks. Threads of our own: a server that does not answer is not to hold up those that resolve names.
 _THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="mysql")
-
-
-class DatabaseMissing(StatementFailed):
-    """The server answers and has no such database."""
-
-    def __init__(self, server: Server, database: str) -> None:
-        super().__init__(
-            f"The database server {server.host} has no database {database!r}.", sqlstate=str(ER.BAD_DB_ERROR)
-        )
 
 
 async def administering(server: Server, work: Callable[[Cursor], Result]) -> Result:
@@ -168,38 +159,23 @@ def _told(server: Server) -> Iterator[None]:
 def _connection_failure(server: Server, error: pymysql.err.OperationalError) -> DataPlaneFailure:
     number, cause = _number(error), _cause(error)
     if number == ER.ACCESS_DENIED_ERROR:
-        return Refused(
-            f"The database server {server.host} does not accept the password of {server.administrator!r}; "
-            "it was changed by someone else. Set it to the broker's, or reset it through the broker."
-        )
+        return failures.password_refused(server)
     if isinstance(cause, ssl.SSLError):
-        return NotTrusted(
-            f"The certificate of the database server {server.host} is not trusted: {_reason(cause)}. "
-            "Check the broker's certificate file and the host name."
-        )
+        return failures.certificate_refused(server, _reason(cause))
     if number == CR.CR_SSL_CONNECTION_ERROR:
         return NotTrusted(
             f"The database server {server.host} offers no TLS, without which the broker does not sign in. "
             "Set its parameter require_secure_transport to ON."
         )
     if number in {ER.HOST_NOT_PRIVILEGED, _NOT_ALLOWED_FROM_HERE}:
-        return Unreachable(
-            f"The database server {server.host} refuses the broker's address: {_reason(error)}. "
-            "A firewall rule must let the broker in.",
-            not_reached=True,
-        )
-    return Unreachable(
-        f"The database server {server.host} cannot be reached on port {server.port}: {_reason(error)}.",
-        not_reached=True,
-    )
+        return failures.address_refused(server, _reason(error))
+    return failures.not_reached(server, _reason(error))
 
 
 def _statement_failure(server: Server, error: BaseException) -> DataPlaneFailure:
     number = _number(error)
     if number == 0 or number in _BROKEN:
-        return Unreachable(
-            f"The connection to the database server {server.host} broke: {_reason(error)}.", not_reached=False
-        )
+        return failures.broken_off(server, _reason(error))
     return StatementFailed(
         f"The database server {server.host} answered: {_reason(error)} (error {number}).",
         sqlstate=str(number),
@@ -221,5 +197,4 @@ def _reason(error: BaseException | None) -> str:
     text = (
         str(error.args[1]) if isinstance(error, pymysql.Error) and len(error.args) > 1 else str(error or "")
     )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].rstrip(".")
+    return first_line(text, error)

@@ -26,12 +26,11 @@ import structlog
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
-from broker.data_planes.base import Server, SessionsRemain, StatementFailed
+from broker.data_planes.base import DatabaseMissing, Server, SessionsRemain, StatementFailed
 from broker.data_planes.postgresql_connection import (
     MAINTENANCE_DATABASE,
     Conflict,
     Connection,
-    DatabaseMissing,
     connected,
 )
 

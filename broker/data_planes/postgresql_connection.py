@@ -8,22 +8,21 @@ from collections.abc import AsyncIterator
 
 import psycopg
 
+from broker.data_planes import failures
 from broker.data_planes.addresses import addresses_of
 from broker.data_planes.base import (
+    DatabaseMissing,
     DataPlaneFailure,
-    NotTrusted,
-    Refused,
     Server,
     StatementFailed,
-    Unreachable,
 )
+from broker.data_planes.failures import first_line
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
 # The database that every server of Azure has and that nobody may drop.
 MAINTENANCE_DATABASE = "postgres"
 
-_LONGEST_REASON = 200
 _UNDEFINED_DATABASE = "3D000"
 # What an app could otherwise set for its whole database, and so for the administrator's sessions in it too.
 _OWN_SETTINGS = (
@@ -50,15 +49,6 @@ _CONFLICTS = frozenset(
         "XX000",  # internal_error: "tuple concurrently updated"
     }
 )
-
-
-class DatabaseMissing(StatementFailed):
-    """The server answers and has no such database."""
-
-    def __init__(self, server: Server, database: str) -> None:
-        super().__init__(
-            f"The database server {server.host} has no database {database!r}.", sqlstate=_UNDEFINED_DATABASE
-        )
 
 
 class Conflict(StatementFailed):
@@ -122,7 +112,7 @@ async def _connect(server: Server, database: str) -> Connection:
             and error.pgconn.used_password
             and not await _exists(server, database)
         ):
-            raise DatabaseMissing(server, database) from error
+            raise DatabaseMissing(server, database, sqlstate=_UNDEFINED_DATABASE) from error
         raise _connection_failure(server, error) from error
 
 
@@ -143,32 +133,17 @@ def _connection_failure(server: Server, error: psycopg.OperationalError) -> Data
     # What is not understood counts as unreachable, which is tried again until the deadline.
     text = str(error)
     if "password authentication failed" in text:
-        return Refused(
-            f"The database server {server.host} does not accept the password of {server.administrator!r}; "
-            "it was changed by someone else. Set it to the broker's, or reset it through the broker."
-        )
+        return failures.password_refused(server)
     if "certificate" in text:
-        return NotTrusted(
-            f"The certificate of the database server {server.host} is not trusted: {_reason(error)}. "
-            "Check the broker's certificate file and the host name."
-        )
+        return failures.certificate_refused(server, _reason(error))
     if "pg_hba.conf" in text:
-        return Unreachable(
-            f"The database server {server.host} refuses the broker's address: {_reason(error)}. "
-            "A firewall rule must let the broker in.",
-            not_reached=True,
-        )
-    return Unreachable(
-        f"The database server {server.host} cannot be reached on port {server.port}: {_reason(error)}.",
-        not_reached=True,
-    )
+        return failures.address_refused(server, _reason(error))
+    return failures.not_reached(server, _reason(error))
 
 
 def _statement_failure(server: Server, connection: Connection, error: psycopg.Error) -> DataPlaneFailure:
     if error.sqlstate is None or connection.broken or error.sqlstate.startswith(("08", "57P")):
-        return Unreachable(
-            f"The connection to the database server {server.host} broke: {_reason(error)}.", not_reached=False
-        )
+        return failures.broken_off(server, _reason(error))
     failure = Conflict if error.sqlstate in _CONFLICTS else StatementFailed
     return failure(
         f"The database server {server.host} answered: {error.diag.message_primary or 'no reason given'} "
@@ -180,5 +155,4 @@ def _statement_failure(server: Server, connection: Connection, error: psycopg.Er
 
 
 def _reason(error: psycopg.Error) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].rstrip(".")
+    return first_line(str(error), error)

@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.data_planes import postgresql
-from broker.data_planes.base import StatementFailed
-from broker.data_planes.postgresql_connection import DatabaseMissing
+from broker.data_planes.base import DatabaseMissing, StatementFailed
 from broker.data_planes.secrets import generated_username
 from tests.database_servers import simulated_in
 

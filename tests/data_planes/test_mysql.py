@@ -13,6 +13,7 @@ import pytest
 
 from broker.data_planes import mysql
 from broker.data_planes.base import (
+    DatabaseMissing,
     NotTrusted,
     Refused,
     ServerGone,
@@ -20,7 +21,7 @@ from broker.data_planes.base import (
     StatementFailed,
     Unreachable,
 )
-from broker.data_planes.mysql_connection import DatabaseMissing, administering
+from broker.data_planes.mysql_connection import administering
 from broker.data_planes.secrets import generated_password, generated_username
 from broker.simulator.certificates import CertificateAuthority
 from tests.mysql_servers import MysqlServer

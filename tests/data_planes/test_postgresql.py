@@ -8,6 +8,7 @@ import pytest
 
 from broker.data_planes import postgresql
 from broker.data_planes.base import (
+    DatabaseMissing,
     DataPlaneFailure,
     NotTrusted,
     Refused,
@@ -16,7 +17,7 @@ from broker.data_planes.base import (
     Unreachable,
 )
 from broker.data_planes.connection_strings import DatabaseAccess, libpq, uri
-from broker.data_planes.postgresql_connection import DatabaseMissing, connected
+from broker.data_planes.postgresql_connection import connected
 from broker.data_planes.secrets import generated_password, generated_username
 from broker.simulator.certificates import CertificateAuthority
 
