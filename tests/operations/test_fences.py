@@ -155,22 +155,29 @@ async def test_a_deed_waits_while_the_database_cannot_say_whose_the_operation_is
     assert operation.status is OperationStatus.SUCCEEDED
 
 
+class Hanging(Imagined):
+    """Begins a creation that never answers, after it was let change something or not."""
+
+    def __init__(self, world, *, changing):
+        super().__init__(world)
+        self.began = asyncio.Event()
+        self._changing = changing
+
+    async def create(self, work):
+        if self._changing:
+            await work.before_change()
+        self.began.set()
+        await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("changing", [False, True])
 async def test_a_step_that_is_cut_off_in_a_change_is_left_to_its_lease(database, world, changing):
-    class Hanging(Imagined):
-        began = asyncio.Event()
-
-        async def create(self, work):
-            if changing:
-                await work.before_change()
-            self.began.set()
-            await asyncio.Event().wait()
-
+    hanging = Hanging(world, changing=changing)
     ordered = an_instance()
     accepted = await accept(database, an_operation(ordered), instance=ordered)
-    async with a_runner(database, Hanging(world), lease=LEASE, drain=timedelta(milliseconds=50)):
+    async with a_runner(database, hanging, lease=LEASE, drain=timedelta(milliseconds=50)):
         async with asyncio.timeout(20):
-            await Hanging.began.wait()
+            await hanging.began.wait()
     async with database.transaction() as tx:
         operation = await operations.get(tx, accepted.id)
         left = operation.due_at - tx.now
@@ -183,21 +190,13 @@ async def test_a_step_that_is_cut_off_in_a_change_is_left_to_its_lease(database,
 async def test_a_deletion_starts_at_once_after_a_step_over_its_limit_unless_that_changed_something(
     database, world, changing
 ):
-    class Hanging(Imagined):
-        began = asyncio.Event()
-
-        async def create(self, work):
-            if changing:
-                await work.before_change()
-            self.began.set()
-            await asyncio.Event().wait()
-
+    hanging = Hanging(world, changing=changing)
     ordered = an_instance()
     accepted = await accept(database, an_operation(ordered), instance=ordered)
     limit = timedelta(seconds=0.5)
-    async with a_runner(database, Hanging(world), lease=LEASE, step_limit=limit):
+    async with a_runner(database, hanging, lease=LEASE, step_limit=limit):
         async with asyncio.timeout(20):
-            await Hanging.began.wait()
+            await hanging.began.wait()
         async with database.transaction() as tx:
             former = await operations.supersede(tx, accepted, "Superseded by a deprovision.")
             deletion = an_operation(ordered, OperationKind.DEPROVISION, due_at=former.due_at)
