@@ -17,9 +17,11 @@ class Ordered:
     plan_id: str
 
     @classmethod
-    def of(cls, offering: str, plan: int = 0) -> "Ordered":
+    def of(cls, offering: str, plan: int | str = 0) -> "Ordered":
+        """An offering by its name, and one of its plans by place or name."""
         found = OFFERINGS[offering]
-        return cls(found.id, found.plans[plan].id)
+        plans = {known: one.id for place, one in enumerate(found.plans) for known in (place, one.name)}
+        return cls(found.id, plans[plan])
 
     def body(self, **more: Any) -> dict[str, Any]:
         return {"service_id": self.service_id, "plan_id": self.plan_id, **more}
