@@ -17,6 +17,7 @@ EXPECTED_DURATION = "expectedDurationSeconds"
 RECIPE_FORMAT = 1
 RECIPE_FORMAT_WITH_MODES = 2
 RECIPE_FORMAT_WITH_KINDS = 3
+RECIPE_FORMAT_WITH_SECRETS = 4
 
 
 def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
@@ -146,6 +147,11 @@ def _recipe(
         if read.database.kind != "postgresql":
             # A version that knows one kind would speak PostgreSQL to whatever server it is.
             recipe["format"] = RECIPE_FORMAT_WITH_KINDS
+    modes = read.binding_modes.modes.values() if read.binding_modes else ()
+    verbs = [*read.binding, *(verb for mode in modes for verb in mode.binding)]
+    if any(verb.child is not None and verb.child.is_more_than_a_key for verb in verbs):
+        # A version that knows neither UUIDs nor passwords would give it another name, and no password.
+        recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
     return recipe
 
 

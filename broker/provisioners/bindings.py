@@ -29,6 +29,8 @@ LOGIN_PREFIX = "app"
 DATABASE_USER = "database_user"
 SUB_RESOURCES = frozenset({"child", "role"})
 SAS_POLICY = "sas_policy"
+SUB_RESOURCES_SEALED = "sub_resources"
+"""The key of a binding's secrets under which each sub-resource that has a password has it, by its word."""
 
 _ENDPOINTS = {
     "Blob": "primaryBlobServiceEndPoint",
@@ -51,6 +53,7 @@ class Bindings:
         secret: dict[str, Any] = dict(binding.secrets)
         source = self._source(recipe, work.instance.record, binding)
         made: list[JsonObject] = []
+        sealed = {**secret.get(SUB_RESOURCES_SEALED, {})}
         for verb in recipe.verbs(binding.parameters):
             ((name, said),) = verb.items()
             match name:
@@ -60,12 +63,14 @@ class Bindings:
                 case "database_user":
                     made.append(_login(work, secret))
                 case "child":
-                    made.append(sub_resources.child(said, source, binding.key))
+                    made.append(sub_resources.child(said, source, binding.key, sealed))
                 case "role":
                     version = self._arm.api_version(sub_resources.ROLE_ASSIGNMENTS)
                     made.append(sub_resources.role(said, source, binding.key, api_version=version))
                 case "sas_policy":
                     made.append(sas_policies.described(said, source, binding))
+        if sealed:
+            secret[SUB_RESOURCES_SEALED] = sealed
         resources = [
             ExternalResource(
                 work.instance.key, one["id"], one["api_version"], position, binding_key=binding.key
@@ -86,18 +91,22 @@ class Bindings:
         """Make what was written down and answer with the credentials."""
         binding, recipe = _binding(work), Recipe.of(work.operation)
         found: dict[str, Any] = {}
+        asked: dict[str, str] = {**work.operation.state.get("asked", {})}
         for made in binding.record["made"]:
             if made["verb"] in SUB_RESOURCES:
-                if not await sub_resources.make(self._arm, work, made):
+                sealed = binding.secrets.get(SUB_RESOURCES_SEALED, {}).get(made.get("word"), {})
+                if not await sub_resources.make(self._arm, work, made, sealed.get("password"), asked):
                     return Next(
                         phase="verbs",
+                        state={**work.operation.state, "asked": asked},
                         delay=self._options.poll_interval,
                         description="Waiting for Azure to make the credentials.",
                         progress=False,
                         cost=Cost(reads=len(binding.record["made"])),
                     )
                 if "word" in made:
-                    found[made["word"]] = {"id": made["id"], "api_version": made["api_version"]}
+                    known = ("id", "name", "api_version")
+                    found[made["word"]] = {key: made[key] for key in known if key in made} | sealed
             elif made["verb"] == SAS_POLICY:
                 token = await sas_policies.put(self._arm, self._options, work, made, binding)
                 found[made["word"]] = {"token": token, "policy": made["policy"]}

@@ -14,7 +14,7 @@ from broker.domain.json_values import JsonObject
 from broker.domain.operations import Operation
 
 GROUP_RULE = NameRule("osb-", 60)
-KNOWN_FORMATS = (1, 2, 3)
+KNOWN_FORMATS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -10,26 +12,50 @@ from broker.azure.arm import Arm
 from broker.azure.distilling import short_resource
 from broker.azure.failures import AzureFailure
 from broker.azure.resource_ids import checked, parse
+from broker.data_planes import secrets
 from broker.domain.json_values import JsonObject
 from broker.provisioners.base import Work
 from broker.provisioners.recipe import pick
 from broker.provisioners.verdicts import Impossible, from_azure, of_azure, request_id
 
+ASK_AGAIN_AFTER = timedelta(minutes=2)
+"""A creation that was accepted and came to nothing is asked for once more."""
 ROLE_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 _ROLE_EXISTS = "roleassignmentexists"
-_SETTLED = frozenset({"", "succeeded", "ready", "failed", "canceled"})
+_SETTLED = frozenset({"", "succeeded", "ready"})
+_FAILED = frozenset({"failed", "canceled"})
 
 
-def child(said: JsonObject, source: JsonObject, key: UUID) -> JsonObject:
-    """Return what to write down of a sub-resource before it is made."""
+def child(said: JsonObject, source: JsonObject, key: UUID, sealed: dict[str, Any]) -> JsonObject:
+    """
+    Return what to write down of a sub-resource before it is made.
+
+    A password that it is to have is drawn into *sealed*, unless it was before; of it only the place in the body is
+    written down, so that it stands in nothing but the binding's seal.
+    """
     above = parse(picked(said["below"], source, "what the sub-resource is below")["id"])
-    return {
+    type_ = said["type"].rsplit("/", 1)[-1]
+    if said.get("naming") == "uuid":
+        name = str(uuid5(NAMESPACE_URL, "\n".join([above.key, type_.lower(), str(key)])))
+    else:
+        name = f"{said['prefix']}{key.hex}"
+    whole = name
+    if "qualifier" in said:
+        whole = f"{picked(said['qualifier'], source, 'the first part of its name')}.{name}"
+    body = said.get("body", {})
+    made = {
         "verb": "child",
         "word": said["word"],
-        "id": str(above.child(said["type"].rsplit("/", 1)[-1], f"{said['prefix']}{key.hex}")),
+        "id": str(above.child(type_, whole)),
+        "name": name,
         "api_version": said["api_version"],
-        "body": filled(said.get("body", {}), source),
+        "body": filled(body, {**source, "child": {"name": name}}),
     }
+    places = list(_places_of_secrets(body, ()))
+    if places:
+        made["secrets"] = places
+        sealed.setdefault(said["word"], {"password": secrets.generated_password()})
+    return made
 
 
 def role(said: JsonObject, source: JsonObject, key: UUID, *, api_version: str) -> JsonObject:
@@ -61,20 +87,28 @@ def role(said: JsonObject, source: JsonObject, key: UUID, *, api_version: str) -
     }
 
 
-async def make(arm: Arm, work: Work, made: JsonObject) -> bool:
+async def make(arm: Arm, work: Work, made: JsonObject, password: str | None, asked: dict[str, str]) -> bool:
     """
-    Make what was written down; False while Azure still works on it.
+    Make what was written down, with its *password* if it has one; False while Azure still works on it.
+
+    *asked* is when Azure was asked for what it has not made yet, by id; this adds to it.
 
     Raises:
-        Impossible: The principal has this role there already, by somebody else's doing.
+        Impossible: The principal has this role there already, by somebody else's doing, or Azure could not make it.
         StepFailed: Azure refused or could not be asked.
     """
     found = await _found(arm, work, made)
+    if found is None and _is_under_way(work, asked.get(made["id"])):
+        return False
     if found is None:
         await work.before_change()
         try:
             found = await arm.put_resource(
-                made["id"], made["api_version"], made["body"], client_request_id=request_id(work)
+                made["id"],
+                made["api_version"],
+                _with_secret(made, password),
+                client_request_id=request_id(work),
+                secrets=[password] if password else [],
             )
         except AzureFailure as failure:
             if failure.code.lower() == _ROLE_EXISTS:
@@ -85,7 +119,16 @@ async def make(arm: Arm, work: Work, made: JsonObject) -> bool:
                     "another principal or access."
                 ) from failure
             raise of_azure(failure) from failure
-    return _state(found) in _SETTLED
+        asked[made["id"]] = work.now.isoformat()
+        if "id" not in found:
+            # What takes long may be answered with nothing, and not be found before it is made.
+            found = await _found(arm, work, made)
+    if found is not None and _state(found) in _FAILED:
+        raise Impossible(
+            f"Azure could not make {short_resource(made['id'])}. Nothing is handed out; bind again, and if it "
+            "happens again ask an operator to look at it."
+        )
+    return found is not None and _state(found) in _SETTLED
 
 
 async def remove(arm: Arm, work: Work, made: JsonObject) -> bool:
@@ -123,12 +166,41 @@ def picked(expression: str, source: JsonObject, what: str) -> Any:
 
 
 def filled(body: Any, source: JsonObject) -> Any:
-    """Put what is picked in the place of each object that has the one key `pick`."""
+    """Put what is picked in the place of each object that has the one key `pick`, nothing in that of a secret."""
     if isinstance(body, Mapping):
         if set(body) == {"pick"}:
             return pick(body["pick"], source)
+        if set(body) == {"secret"}:
+            return None
         return {key: filled(value, source) for key, value in body.items()}
     return [filled(item, source) for item in body] if isinstance(body, list) else body
+
+
+def _is_under_way(work: Work, asked: str | None) -> bool:
+    """Tell whether what is not found yet was asked for: a second PUT meanwhile would be refused as a conflict."""
+    return asked is not None and work.now - datetime.fromisoformat(asked) < ASK_AGAIN_AFTER
+
+
+def _places_of_secrets(body: Any, path: tuple[str | int, ...]) -> Iterator[list[str | int]]:
+    if isinstance(body, Mapping):
+        if set(body) == {"secret"}:
+            yield list(path)
+        else:
+            for key, value in body.items():
+                yield from _places_of_secrets(value, (*path, key))
+    elif isinstance(body, list):
+        for number, value in enumerate(body):
+            yield from _places_of_secrets(value, (*path, number))
+
+
+def _with_secret(made: JsonObject, password: str | None) -> JsonObject:
+    body = copy.deepcopy(made["body"])
+    for *above, last in made.get("secrets", ()):
+        at: Any = body
+        for key in above:
+            at = at[key]
+        at[last] = password
+    return dict(body)
 
 
 async def _found(arm: Arm, work: Work, made: JsonObject) -> JsonObject | None:

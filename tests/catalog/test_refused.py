@@ -36,6 +36,48 @@ SPOILT = {
         ),
         "is not one of",
     ),
+    "a child of no name": (
+        STORAGE,
+        "- role:\n            scope: outputs.containerId\n",
+        (
+            "- child: {word: a, below: record.main, api_version: 2026-09-01, "
+            "type: Microsoft.Storage/storageAccounts/blobServices/containers}\n"
+            "        - role:\n            scope: outputs.containerId\n"
+        ),
+        "is it and the binding's key",
+    ),
+    "a UUID with a beginning of its own": (
+        STORAGE,
+        "- role:\n            scope: outputs.containerId\n",
+        (
+            "- child: {word: a, below: record.main, api_version: 2026-09-01, prefix: a, naming: uuid, "
+            "type: Microsoft.Storage/storageAccounts/blobServices/containers}\n"
+            "        - role:\n            scope: outputs.containerId\n"
+        ),
+        "a UUID has none",
+    ),
+    "a child that is made of nothing": (
+        STORAGE,
+        "- role:\n            scope: outputs.containerId\n",
+        (
+            "- child: {word: a, below: record.main, api_version: 2026-09-01, prefix: a, "
+            "type: Microsoft.Storage/storageAccounts/blobServices/containers, "
+            "body: {properties: {metadata: {a: [{pick: answer.b}]}}}}\n"
+            "        - role:\n            scope: outputs.containerId\n"
+        ),
+        "there is no 'answer' to pick from",
+    ),
+    "a secret that nobody draws": (
+        STORAGE,
+        "- role:\n            scope: outputs.containerId\n",
+        (
+            "- child: {word: a, below: record.main, api_version: 2026-09-01, prefix: a, "
+            "type: Microsoft.Storage/storageAccounts/blobServices/containers, "
+            "body: {properties: {metadata: {a: {secret: key}}}}}\n"
+            "        - role:\n            scope: outputs.containerId\n"
+        ),
+        "the secrets that are drawn for a binding are: password",
+    ),
     "an action on nothing": (
         STORAGE,
         "resource: record.main",

@@ -6,6 +6,9 @@ from pydantic import Field, StrictStr
 
 from broker.catalog.format.values import CredentialKey, Description, Identifier, OneOf, Pick, Strict
 
+DRAWN = frozenset({"password"})
+"""What can be drawn for a binding and sealed with it, in the body of a sub-resource: `{secret: password}`."""
+
 
 class CredentialValue(OneOf):
     """One credential: picked, the same for all, or a connection string."""
@@ -75,21 +78,38 @@ class ChildFile(Strict):
     """
     A sub-resource of the binding's own below the resource that `below` picks; deleted by the unbind.
 
-    Its name is `prefix` and the binding's key. In `body`, an object with the one key `pick` stands for what that picks.
+    Its name is `prefix` and the binding's key, or a UUID of that key and the resource above. In `body`, an object
+    with the one key `pick` stands for what that picks, `{secret: password}` for a password that is drawn for the
+    binding.
     """
 
     word: Identifier
-    """By which later expressions find it: `made.<word>.id`."""
+    """By which later expressions find it: `made.<word>.id`, `.name` and, if it has one, `.password`."""
     below: Pick
     """A JMESPath expression that picks the resource above."""
     type: Annotated[StrictStr, Field(pattern=r"^[A-Za-z.]+(/[A-Za-z]+){2,}$")]
     """Its resource type."""
     api_version: Annotated[StrictStr, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$")]
     """The version of Azure's API that it is made with."""
-    prefix: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,15}$")]
-    """What its name begins with."""
+    naming: Literal["key", "uuid"] = "key"
+    """`key`: its name is `prefix` and the binding's key. `uuid`: a UUID, where the product wants one."""
+    prefix: Annotated[StrictStr, Field(pattern=r"^[a-z][a-z0-9-]{0,15}$")] | None = None
+    """What its name begins with; not for a UUID."""
+    qualifier: Pick | None = None
+    """Where names have two parts, a JMESPath expression that picks the one before the dot."""
     body: dict[StrictStr, Any] = {}
-    """What is sent; an object with the one key `pick` stands for what that picks."""
+    """What is sent; `pick` may pick from `child`, too: its `name` without the qualifier."""
+
+    @property
+    def is_more_than_a_key(self) -> bool:
+        """Whether it has a secret of its own, or a name that is not its prefix and the binding's key."""
+        return self.naming != "key" or self.qualifier is not None or _has_secret(self.body)
+
+
+def _has_secret(body: Any) -> bool:
+    if isinstance(body, dict):
+        return set(body) == {"secret"} or any(_has_secret(value) for value in body.values())
+    return isinstance(body, list) and any(_has_secret(value) for value in body)
 
 
 class RoleFile(Strict):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broker.catalog.files import Place
 from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
+from broker.catalog.format.bindings import DRAWN, ChildFile
 from broker.catalog.guard.picks import Said, faults_of_pick
 from broker.catalog.guard.plans import faults_of_secret
 from broker.domain.databases import DATABASE_KINDS, DatabaseKind
 
 _ANSWER = frozenset({"answer"})
 """What only an action's own picks may pick from."""
+_OWN = frozenset({"child"})
+"""What only the body of a sub-resource may pick from."""
 
 
 def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
@@ -75,11 +78,13 @@ def _of_verbs(path: Place, verbs: Sequence[Verb], *, kind: DatabaseKind | None) 
             if word in words:
                 yield (*at, name, "word"), f"'{word}' is used before"
             words += [word] if word else []
+            if verb.child is not None:
+                yield from _of_child((*at, "child"), verb.child)
 
 
 def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
     """Look at every field of a verb that is an expression."""
-    constant = {"word", "name", "type", "api_version", "prefix", "otherwise", "body"}
+    constant = {"word", "name", "type", "api_version", "naming", "prefix", "otherwise", "body"}
     for name in sorted(type(said).model_fields.keys() - constant):
         value = getattr(said, name)
         if isinstance(value, Strict):
@@ -88,6 +93,32 @@ def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
             yield from faults_of_pick((*path, name), value, more=_ANSWER if name == "pick" else frozenset())
         for word, expression in value.items() if isinstance(value, dict) else ():
             yield from faults_of_pick((*path, name, word), expression, more=_ANSWER)
+
+
+def _of_child(path: Place, child: ChildFile) -> Iterator[Said]:
+    if child.naming == "key" and child.prefix is None:
+        yield (
+            (*path, "prefix"),
+            "is missing: a name is it and the binding's key, unless 'naming' says otherwise",
+        )
+    if child.naming == "uuid" and child.prefix is not None:
+        yield (*path, "prefix"), "a UUID has none"
+    yield from _of_body((*path, "body"), child.body)
+
+
+def _of_body(path: Place, body: Any) -> Iterator[Said]:
+    """Look at what stands for a value in what is sent."""
+    if isinstance(body, Mapping) and set(body) == {"pick"}:
+        yield from faults_of_pick(path, str(body["pick"]), more=_OWN)
+    elif isinstance(body, Mapping) and set(body) == {"secret"}:
+        if body["secret"] not in list(DRAWN):
+            yield path, f"the secrets that are drawn for a binding are: {', '.join(sorted(DRAWN))}"
+    elif isinstance(body, Mapping):
+        for key, value in body.items():
+            yield from _of_body((*path, key), value)
+    elif isinstance(body, list):
+        for number, value in enumerate(body):
+            yield from _of_body((*path, number), value)
 
 
 def _of_compose(path: Place, compose: ComposeFile, *, kind: DatabaseKind | None) -> Iterator[Said]:

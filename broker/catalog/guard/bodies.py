@@ -70,7 +70,8 @@ def _unknown(value: Any) -> Any:
 
 
 def unpicked(value: Any) -> Any:
-    """What a binding's expressions will give is not known yet."""
+    """What a binding's expressions will give is not known yet, nor is what will be drawn for it."""
     if isinstance(value, dict):
-        return azure_models.UNKNOWN if set(value) == {"pick"} else {k: unpicked(v) for k, v in value.items()}
+        known = set(value) not in ({"pick"}, {"secret"})
+        return {key: unpicked(item) for key, item in value.items()} if known else azure_models.UNKNOWN
     return [unpicked(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,74 @@
+"""What is written down of a sub-resource before it is made."""
+
+import json
+import uuid
+
+from broker.provisioners import sub_resources
+
+ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DocumentDB/databaseAccounts/a"
+SOURCE = {
+    "record": {"main": {"id": ACCOUNT}},
+    "names": {"database": "shop"},
+    "parameters": {"roles": ["read"]},
+}
+USER = {
+    "word": "user",
+    "below": "record.main",
+    "type": "Microsoft.DocumentDB/databaseAccounts/mongodbUserDefinitions",
+    "api_version": "2026-03-15",
+    "prefix": "app-",
+}
+
+
+def described(said, key, sealed=None):
+    return sub_resources.child(said, SOURCE, key, {} if sealed is None else sealed)
+
+
+def test_a_password_is_drawn_once_and_only_its_place_is_written_down():
+    key, sealed = uuid.uuid4(), {}
+    said = {**USER, "body": {"properties": {"more": [{"password": {"secret": "password"}}]}}}
+
+    first = described(said, key, sealed)
+    password = sealed["user"]["password"]
+    again = described(said, key, sealed)
+
+    assert (first, sealed) == (again, {"user": {"password": password}})
+    assert password not in json.dumps(first)
+    assert first["secrets"] == [["properties", "more", 0, "password"]]
+
+
+def test_what_a_user_gives_is_never_taken_for_the_place_of_a_secret():
+    source = {**SOURCE, "parameters": {"data": {"secret": "password"}}}
+    said = {**USER, "body": {"properties": {"customData": {"pick": "parameters.data"}}}}
+    sealed = {}
+
+    made = sub_resources.child(said, source, uuid.uuid4(), sealed)
+
+    assert made["body"] == {"properties": {"customData": {"secret": "password"}}}
+    assert "secrets" not in made
+    assert sealed == {}
+
+
+def test_a_name_of_two_parts_is_known_by_its_own_to_the_body():
+    key = uuid.uuid4()
+    said = {
+        **USER,
+        "qualifier": "names.database",
+        "body": {"properties": {"userName": {"pick": "child.name"}}},
+    }
+
+    made = described(said, key)
+
+    assert made["id"] == f"{ACCOUNT}/mongodbUserDefinitions/shop.app-{key.hex}"
+    assert made["name"] == made["body"]["properties"]["userName"] == f"app-{key.hex}"
+
+
+def test_a_uuid_is_the_same_for_a_repeated_bind_and_another_one_for_each_binding():
+    said = {key: value for key, value in USER.items() if key != "prefix"} | {"naming": "uuid"}
+    key = uuid.uuid4()
+
+    one, again, other = described(said, key), described(said, key), described(said, uuid.uuid4())
+
+    assert one == again
+    assert one["name"] != other["name"]
+    assert str(uuid.UUID(one["name"])) == one["name"]
