@@ -27,7 +27,7 @@ Change = Literal[
 
 _TOLD_APART = frozenset(
     {"id", "name", "plans", "withdrawn", "metadata", "maintenance_info", "recipe"}
-    | {"create_schema", "update_schema", "bind_schema"}
+    | {"create_schema", "update_schema", "bind_schema", "refused", "bind_refused"}
 )
 """Fields of offerings and plans whose changes have words of their own; all others are told as they are."""
 _LONGEST = 100
@@ -112,6 +112,18 @@ def _of_plan(thing: str, before: ServicePlan, after: ServicePlan) -> Iterator[Di
         for change in changes(*schemas):
             field = f"{word}.{change.parameter}" if change.parameter else word
             yield Difference(thing, field, change.kind, change.text)
+    for word, was, now in (
+        ("parameters", before.refused, after.refused),
+        ("bind_parameters", before.bind_refused, after.bind_refused),
+    ):
+        for name in sorted(was.keys() | now.keys()):
+            if was.get(name) != now.get(name):
+                said = (
+                    f"is refused so: {_shown(now[name])}"
+                    if name in now
+                    else "is refused like any unknown name"
+                )
+                yield Difference(thing, f"{word}.{name}", "changed", said)
     yield from _of_updates(thing, before, after)
     yield from _of_credentials(thing, before.recipe, after.recipe)
     resources = list(_of_template(thing, before.recipe, after.recipe))

@@ -79,6 +79,8 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
         grows_only=tuple(name for name, p in user.items() if p.grows_only),
         sensitive=tuple(name for name, p in user.items() if p.sensitive or _secure(template, name)),
         bind_sensitive=tuple(name for name, p in read.bind_parameters.items() if p.sensitive),
+        refused=dict(read.parameters.refused),
+        bind_refused=dict(read.bind_refused),
         parent=parent,
         takes_alias=read.takes_alias,
         binding_lifetime=timedelta(seconds=plan.binding_lifetime) if plan.binding_lifetime else None,

@@ -31,6 +31,7 @@ def page_of(catalog: Catalog, offering: ServiceOffering, notes: str = "") -> str
         _places(catalog, offering),
         "## Parameters",
         _parameters(offering),
+        *_refused("Parameters", [plan.refused for plan in offering.offered]),
         *_bindings(offering),
         "## Examples",
         *_examples(catalog, offering),
@@ -224,6 +225,16 @@ def _range(low: Any, high: Any) -> str:
     return f"{low} or more" if high is None else f"{low} to {high}"
 
 
+def _refused(what: str, names: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """What older brokers took, and what is told to those who give it."""
+    sentences = {name: sentence for of_plan in names for name, sentence in of_plan.items()}
+    if sentences:
+        yield f"### {what} of older brokers"
+        yield "These are refused, in these words:"
+        rows = [[f"`{name}`", _plain(sentence)] for name, sentence in sorted(sentences.items())]
+        yield _table(["parameter", "what is told"], rows)
+
+
 def _bindings(offering: ServiceOffering) -> Iterator[str]:
     plans = [plan for plan in offering.offered if plan.bindable]
     yield "## Binding"
@@ -238,6 +249,7 @@ def _bindings(offering: ServiceOffering) -> Iterator[str]:
         yield _table(*_without_empty(["parameter", "type", "default", "allowed", "meaning"], rows))
     else:
         yield "A binding takes no parameters."
+    yield from _refused("Bind parameters", [plan.bind_refused for plan in plans])
     recipe = plans[0].recipe
     modes = (recipe.get("binding_modes") or {}).get("modes") or {}
     by = (recipe.get("binding_modes") or {}).get("by", "")

@@ -55,6 +55,10 @@ class ServicePlan:
     """Names of user parameters that are never shown again."""
     bind_sensitive: tuple[str, ...] = ()
     """Names of bind parameters that are never shown again."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Names of parameters that are in no schema, each with the sentence by which it is refused."""
+    bind_refused: Mapping[str, str] = field(default_factory=dict)
+    """Likewise of bind parameters."""
     parent: str | None = None
     takes_alias: bool = False
     binding_lifetime: timedelta | None = None
@@ -66,17 +70,17 @@ class ServicePlan:
     @cached_property
     def create_parameters(self) -> ParameterSchema:
         """What a creation may be given."""
-        return ParameterSchema(self.create_schema)
+        return ParameterSchema(self.create_schema, self.refused)
 
     @cached_property
     def update_parameters(self) -> ParameterSchema:
         """What an update may change."""
-        return ParameterSchema(self.update_schema)
+        return ParameterSchema(self.update_schema, self.refused)
 
     @cached_property
     def bind_parameters(self) -> ParameterSchema:
         """What a binding may be given."""
-        return ParameterSchema(self.bind_schema)
+        return ParameterSchema(self.bind_schema, self.bind_refused)
 
     @property
     def preflight(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft4Validator
@@ -25,10 +25,12 @@ class ParameterSchema:
     A JSON schema for parameters, ready to check with.
 
     Descriptions of faults name the field and what is allowed there. They never show the value: it may be a
-    secret that was put under the wrong name.
+    secret that was put under the wrong name. A name of *refused* is answered with its sentence alone: what older
+    brokers called otherwise is no typing error.
     """
 
-    def __init__(self, schema: JsonObject | None) -> None:
+    def __init__(self, schema: JsonObject | None, refused: Mapping[str, str] | None = None) -> None:
+        self._refused = dict(refused or {})
         self._schema: dict[str, Any] = dict(schema) if schema is not None else {}
         checker = _checker(validator_for(self._schema, default=Draft4Validator))
         self._validator = checker(self._schema, format_checker=checker.FORMAT_CHECKER)
@@ -51,6 +53,9 @@ class ParameterSchema:
         Raises:
             InvalidParameters: They do not; names each field at fault (a few at most).
         """
+        known = [self._refused[name] for name in sorted(self._refused.keys() & parameters.keys())]
+        if known:
+            raise InvalidParameters(_together(known))
         try:
             faults = sorted(
                 self._validator.iter_errors(dict(parameters)), key=lambda fault: [str(x) for x in fault.path]
@@ -61,10 +66,7 @@ class ParameterSchema:
             ) from None
         if not faults:
             return
-        sentences = list(dict.fromkeys(_sentence(fault) for fault in faults))
-        more = len(sentences) - _AT_MOST_FAULTS
-        shown = " ".join(sentences[:_AT_MOST_FAULTS]) + (f" And {more} more faults." if more > 0 else "")
-        raise InvalidParameters(shown)
+        raise InvalidParameters(_together(_sentence(fault) for fault in faults))
 
     def names_at_fault(self, parameters: JsonObject) -> frozenset[str]:
         """
@@ -151,6 +153,12 @@ def check_growth(applied: JsonObject, asked: JsonObject, grows_only: Sequence[st
         after: Any = asked.get(name)
         if _is_number(before) and _is_number(after) and after < before:
             raise ChangeNotSupported(f"'{name}' can only grow: at least {before} is needed.")
+
+
+def _together(said: Iterable[str]) -> str:
+    sentences = list(dict.fromkeys(said))
+    more = len(sentences) - _AT_MOST_FAULTS
+    return " ".join(sentences[:_AT_MOST_FAULTS]) + (f" And {more} more faults." if more > 0 else "")
 
 
 def _is_number(value: JsonValue) -> bool:

@@ -147,6 +147,36 @@ SPOILT = {
         "exactly when the offering has",
     ),
     "text that is no YAML": (WHOLE, "bindable: true", "bindable: [true", "is no YAML"),
+    "a parameter that is refused, too": (
+        WHOLE,
+        "  broker:\n",
+        "  refused: {skuName: Leave it out.}\n  broker:\n",
+        "parameters.refused.skuName: is declared, too",
+    ),
+    "a name that a plan fixes, refused": (
+        WHOLE,
+        "  broker:\n",
+        "  refused: {skuTier: Leave it out.}\n  broker:\n",
+        "parameters.refused.skuTier: is fixed by a plan, too",
+    ),
+    "a parent that nobody can name": (
+        CHILD,
+        "  broker:\n",
+        "  refused: {parentAlias: Leave it out.}\n  broker:\n",
+        "parameters.refused.parentAlias: is what names the parent",
+    ),
+    "a bind parameter that is refused, too": (
+        STORAGE,
+        "bind_parameters:\n",
+        "bind_refused: {keyName: Leave it out.}\nbind_parameters:\n",
+        "bind_refused.keyName: is declared, too",
+    ),
+    "a refusal without words": (
+        WHOLE,
+        "  broker:\n",
+        "  refused: {cores: ''}\n  broker:\n",
+        "parameters.refused.cores: ",
+    ),
     "a number for a name": (WHOLE, "name: azure-postgresql\n", "name: 5\n", "should be a valid string"),
 }
 

@@ -44,6 +44,9 @@ _BIND = _schema(
     key={"type": "string", "maxLength": 60, "pattern": "^[a-z-]*$", "writeOnly": True},
 )
 
+USE_TIER = "'colour' is now called 'tier': give cool or hot."
+USE_ROLE = "'permissions' is now called 'role': give reader or writer."
+
 _PLAN: dict[str, Any] = {
     "free": False,
     "bindable": True,
@@ -57,6 +60,8 @@ _PLAN: dict[str, Any] = {
     "bind_schema": _BIND,
     "sensitive": ("secret",),
     "bind_sensitive": ("key",),
+    "refused": {"colour": USE_TIER, "shape": "Things have no shape any more; leave 'shape' out."},
+    "bind_refused": {"permissions": USE_ROLE},
     "provisioner": "external",
     "recipe": {"kind": "external"},
 }

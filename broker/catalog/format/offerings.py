@@ -6,7 +6,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from broker.catalog.format.bindings import BindingModesFile, Verbs
 from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
-from broker.catalog.format.parameters import Parameters, UserParameter
+from broker.catalog.format.parameters import Parameters, RefusedNames, UserParameter
 from broker.catalog.format.resources import DatabaseFile, NameRuleFile, Placement, ResourceFile
 from broker.catalog.format.values import VERSION, Description, Guid, Identifier, Name, Strict
 
@@ -118,6 +118,8 @@ class OfferingFile(Strict):
     """The database inside a server."""
     bind_parameters: Annotated[dict[Identifier, UserParameter], Field(max_length=100)] = {}
     """What a bind request may give."""
+    bind_refused: RefusedNames = {}
+    """Names of bind parameters that older brokers knew, each with the sentence that tells what replaces it."""
     binding: Verbs = []
     """How credentials are made."""
     binding_modes: BindingModesFile | None = None

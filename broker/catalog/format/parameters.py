@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
 
-from broker.catalog.format.values import Identifier, OneOf, Pick, Strict
+from broker.catalog.format.values import Identifier, OneOf, ParameterName, Pick, Sentence, Strict
 from broker.domain.patterns import fault_of_pattern
 
 
@@ -129,6 +129,9 @@ BrokerParameter = Annotated[
 ]
 
 
+RefusedNames = Annotated[dict[ParameterName, Sentence], Field(max_length=200)]
+
+
 class Parameters(Strict):
     """Each parameter of the template once: given by users, fixed, or filled in by the broker."""
 
@@ -138,3 +141,5 @@ class Parameters(Strict):
     """What is the same for all."""
     broker: Annotated[dict[Identifier, BrokerParameter], Field(max_length=200)] = {}
     """What the broker fills in."""
+    refused: RefusedNames = {}
+    """Names that older brokers knew, each with the sentence that tells what replaces it. In no schema."""

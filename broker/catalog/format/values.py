@@ -14,6 +14,10 @@ Name = Annotated[StrictStr, Field(pattern=NAME)]
 """Also a Kubernetes object name, which is what platforms make of it."""
 Description = Annotated[StrictStr, Field(min_length=1, max_length=255)]
 Identifier = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+ParameterName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+"""Of a parameter that only older brokers had; theirs have hyphens, too."""
+Sentence = Annotated[StrictStr, Field(min_length=1, max_length=500)]
+"""Told to the person who asked, as it stands."""
 CredentialKey = Annotated[StrictStr, Field(pattern=CREDENTIAL_KEY)]
 Pick = Annotated[StrictStr, Field(min_length=1, max_length=500)]
 """A JMESPath expression."""

@@ -93,6 +93,16 @@ def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
             elif name in sources.user or (group == "broker" and name in sources.fixed):
                 yield ("parameters", group, name), "is declared twice"
     yield from _of_broker(read, template)
+    for name in sources.refused:
+        if name in sources.user or name in sources.fixed or (name == "alias" and read.takes_alias):
+            yield ("parameters", "refused", name), "is declared, too: what can be given is not refused"
+        elif any(name in plan.fixed for plan in read.plans):
+            yield ("parameters", "refused", name), "is fixed by a plan, too"
+        elif name == "parentAlias" and read.parent is not None:
+            yield ("parameters", "refused", name), "is what names the parent"
+    for name in read.bind_refused:
+        if name in read.bind_parameters:
+            yield ("bind_refused", name), "is declared, too: what can be given is not refused"
 
 
 def _of_broker(read: OfferingFile, template: Template) -> Iterator[Said]:
