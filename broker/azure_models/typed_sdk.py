@@ -254,7 +254,11 @@ class _Classes:
             field = next((vars(a)[attribute] for a in cls.__mro__ if attribute in vars(a)), None)
             if not isinstance(field, base._RestField):
                 continue
-            hint = typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": hint}), names)["it"]
+            # Two mappings, not one: else typing keeps what a name stood for, and another SDK may have the same one.
+            found = typing.get_type_hints(
+                types.SimpleNamespace(__annotations__={"it": hint}), names, {**names}
+            )
+            hint = found["it"]
             required = {} if type(None) in typing.get_args(hint) else {"required": True}
             usable = [use for use in USES if use in (field._visibility or USES)]
             yield (
@@ -273,7 +277,7 @@ class _Classes:
             "_models": package,
             "datetime": importlib.import_module("datetime"),
         }
-        hints = typing.get_type_hints(cls.__init__, names)
+        hints = typing.get_type_hints(cls.__init__, names, {**names})
         top: dict[str, Any] = {}
         below: dict[str, Any] = {}
         for attribute, said in cls._attribute_map.items():
