@@ -12,6 +12,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from broker.azure import deployments
 from broker.azure.api_versions import ApiVersions
+from broker.azure.authentication import object_id
 from broker.azure.calls import Answer, Call, Caller, Trace, no_trace
 from broker.azure.clouds import Cloud
 from broker.azure.deployments import Deployment, deployment_from
@@ -66,6 +67,7 @@ class Arm:
         limit: timedelta = timedelta(seconds=45),
     ) -> None:
         self.cloud = cloud
+        self._credential = credential
         self._versions = ApiVersions(api_versions)
         self._api_versions = {
             kind: self._versions.of_type(kind, pinned) for kind, pinned in API_VERSIONS.items()
@@ -354,6 +356,26 @@ class Arm:
             client_request_id=client_request_id,
         )
         return [permission async for permission in found]
+
+    async def own_assignments(
+        self, subscription: str, group: str | None = None, *, client_request_id: str
+    ) -> list[JsonObject] | None:
+        """
+        Return the role assignments of the broker's identity, and of its groups, that count in a group or subscription.
+
+        None where the token does not say who the identity is.
+        """
+        principal = await object_id(self._credential, self.cloud.scope)
+        if principal is None:
+            return None
+        scope = group_id(subscription, group) if group else f"/subscriptions/{subscription}"
+        found = self._caller.pages(
+            f"{scope}/providers/Microsoft.Authorization/roleAssignments",
+            self._api_versions["Microsoft.Authorization/roleAssignments"],
+            client_request_id=client_request_id,
+            query={"$filter": f"atScope() and assignedTo('{principal}')"},
+        )
+        return [assignment async for assignment in found]
 
     async def locations(self, subscription: str, *, client_request_id: str) -> list[JsonObject]:
         """Return the locations that a subscription may use."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
+from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
@@ -39,6 +42,20 @@ class TokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
         if response.http_response.status_code == 401:
             response = await super().send(request)
         return response
+
+
+async def object_id(credential: AsyncTokenCredential, scope: str) -> str | None:
+    """
+    Return the object id of whoever *credential* is for, as its token says; None where there is no token that does.
+
+    Nothing is decided by it, so the token's signature is not looked at: that is Azure's to do.
+    """
+    try:
+        parts = (await credential.get_token(scope)).token.split(".")
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (AzureError, OSError, IndexError, ValueError):
+        return None
+    return str(claims["oid"]) if isinstance(claims, dict) and "oid" in claims else None
 
 
 def _told(error: AzureError) -> str:

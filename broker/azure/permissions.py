@@ -26,18 +26,45 @@ GROUP_PER_INSTANCE = (
 """What a plan needs besides, if it makes a resource group for each instance."""
 
 
+IN_SUBSCRIPTION = (
+    "Microsoft.Resources/subscriptions/read",
+    "Microsoft.Resources/subscriptions/locations/read",
+    "Microsoft.Resources/subscriptions/providers/read",
+    "Microsoft.Resources/providers/read",
+    "Microsoft.Resources/subscriptions/resources/read",
+    "Microsoft.Authorization/permissions/read",
+)
+"""What helps in the subscription: regions, providers and lost resources are looked up; nothing is made or changed."""
+
+ASSIGNS_ROLES = (
+    "Microsoft.Authorization/roleAssignments/read",
+    "Microsoft.Authorization/roleAssignments/write",
+    "Microsoft.Authorization/roleAssignments/delete",
+)
+"""What a plan needs besides, if its bindings assign roles."""
+
+
 def needed_actions(
-    resource_types: Iterable[str], *, posts: Iterable[str] = (), group_per_instance: bool = False
+    resource_types: Iterable[str],
+    *,
+    parts: Iterable[str] = (),
+    posts: Iterable[str] = (),
+    group_per_instance: bool = False,
+    assigns_roles: bool = False,
 ) -> tuple[str, ...]:
     """
     Return the actions that a plan with these resource types needs, each once.
 
-    *posts* are what is posted to resources, with the type: "Microsoft.Storage/storageAccounts/listKeys".
+    *parts* are types that are written, but go with what they are part of: some cannot be deleted by themselves, and
+    Azure takes no role with an action that does not exist. *posts* are what is posted to resources, with the
+    type: "Microsoft.Storage/storageAccounts/listKeys".
     """
     actions = [
         *ALWAYS,
         *(GROUP_PER_INSTANCE if group_per_instance else ()),
+        *(ASSIGNS_ROLES if assigns_roles else ()),
         *(f"{type_}/{verb}" for type_ in resource_types for verb in ("read", "write", "delete")),
+        *(f"{type_}/{verb}" for type_ in parts for verb in ("read", "write")),
         *(f"{post}/action" for post in posts),
     ]
     return tuple(dict.fromkeys(actions))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from broker.cli.catalog_reading import Overlays, catalog_of, sources_of
+
 app = typer.Typer(help="What the broker may do in Azure, and whether it works there.", no_args_is_help=True)
 
 
@@ -46,6 +48,72 @@ def check(
         print(f"{len(missing)} missing." if missing else "Nothing is missing.")
     if missing:
         sys.exit(1)
+
+
+@app.command()
+def role(
+    folder: Annotated[
+        Path | None, typer.Argument(help="The catalog's folder; the shipped one if left out.")
+    ] = None,
+    *,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the role can be assigned: the id of a resource group or subscription; repeatable."
+        ),
+    ] = None,
+    subscription: Annotated[
+        bool,
+        typer.Option("--subscription", help="The second role instead: what is looked up in a subscription."),
+    ] = False,
+    condition: Annotated[
+        bool, typer.Option("--condition", help="The condition of the role's assignment instead.")
+    ] = False,
+    overlay: Overlays = None,
+) -> None:
+    """
+    Print the custom role that the broker's identity needs for a catalog, for `az role definition create`.
+
+    It holds what the catalog's plans and bindings do, and nothing else. Nothing is asked of Azure.
+    """
+    from broker.catalog.rights import rights_of
+    from broker.cli.failures import told_in_one_line
+    from broker.proving import role_definition as roles
+    from broker.shipped import shipped
+
+    with told_in_one_line():
+        catalog = catalog_of(sources_of(folder or shipped("catalog"), overlay or ()))
+    plans = [plan for offering in catalog.offerings for plan in offering.plans]
+    rights = rights_of(plans)
+    if condition:
+        print(roles.condition(rights.roles) if rights.roles else "No binding of this catalog assigns a role.")
+        return
+    if not scope:
+        raise typer.BadParameter("give the id of a resource group or subscription", param_hint="--scope")
+    own_groups = any(plan.recipe["placement"]["group"] == "own" for plan in plans)
+    made = (
+        roles.subscription_role(rights, scope)
+        if subscription
+        else roles.group_role(rights, scope, own_groups=own_groups)
+    )
+    print(json.dumps(made, indent=2))
+
+
+@app.command()
+def permissions(
+    *,
+    write: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
+) -> None:
+    """Print the page about the rights that the shipped catalog's plans need, offering by offering."""
+    from broker.catalog.reader import read_catalog
+    from broker.cli.permissions_page import permissions_page
+    from broker.shipped import shipped
+
+    page = permissions_page(read_catalog(shipped("catalog")))
+    if write is None:
+        print(page, end="")
+    else:
+        write.write_text(page, encoding="utf-8")
 
 
 @app.command()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure, NotAuthorized
-from broker.azure.permissions import missing_actions, needed_actions
+from broker.azure.permissions import ASSIGNS_ROLES, missing_actions, needed_actions
 from broker.catalog.reader import read_catalog
+from broker.catalog.rights import Rights
 from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
 from broker.metrics import Metrics
+from broker.proving.role_definition import may_assign, not_in_conditions
 from broker.settings import Settings
 from broker.shipped import shipped
 
@@ -40,10 +42,7 @@ class Scope:
 
     subscription: str
     group: str | None
-    types: dict[str, str] = field(default_factory=dict)
-    """Resource types with their api-versions."""
-    posts: set[str] = field(default_factory=set)
-    """What bindings post to resources, with their type."""
+    rights: Rights = field(default_factory=Rights)
     own_groups: bool = False
     makes_group: bool = False
 
@@ -82,21 +81,8 @@ def scopes_of(catalog: Catalog, settings: Settings) -> list[Scope]:
         group = None if own else placement.get("resource_group") or settings.azure_resource_group
         scope = scopes.setdefault((subscription, group, own), Scope(subscription, group, own_groups=own))
         scope.makes_group |= bool(placement.get("create_group"))
-        scope.types |= {each["type"]: each["api_version"] for each in plan.recipe.get("resources", ())}
-        for verb in _verbs(plan.recipe):
-            for said in verb.values():
-                posted = said.get("key", said)
-                if {"resource", "type", "name"} <= set(posted):
-                    scope.posts.add(f"{posted['type']}/{posted['name']}")
-            if "child" in verb:
-                scope.types[verb["child"]["type"]] = verb["child"]["api_version"]
+        scope.rights.add(plan)
     return list(scopes.values())
-
-
-def _verbs(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the verbs of every way to bind."""
-    modes = recipe.get("binding_modes", {}).get("modes", {}).values()
-    return [*recipe.get("binding", ()), *(verb for mode in modes for verb in mode["binding"])]
 
 
 def _placed(catalog: Catalog) -> Iterator[tuple[ServiceOffering, ServicePlan]]:
@@ -146,7 +132,7 @@ async def _subscription(arm: Arm, settings: Settings, subscription: str) -> list
 
 
 def _namespaces(scopes: Sequence[Scope], subscription: str) -> list[str]:
-    types = (name for scope in scopes if scope.subscription == subscription for name in scope.types)
+    types = (name for scope in scopes if scope.subscription == subscription for name in scope.rights.types)
     return list(dict.fromkeys(name.partition("/")[0] for name in types))
 
 
@@ -170,7 +156,7 @@ async def _provider(arm: Arm, subscription: str, namespace: str, scopes: Sequenc
         f"{namespace}/{each.get('resourceType', '')}".lower(): each.get("apiVersions") or ()
         for each in provider.get("resourceTypes") or ()
     }
-    wanted = {name: version for scope in scopes for name, version in scope.types.items()}
+    wanted = {name: version for scope in scopes for name, version in scope.rights.types.items()}
     for name, version in wanted.items():
         versions = offered.get(name.lower())
         if versions and version not in versions:
@@ -208,24 +194,56 @@ async def _scope(arm: Arm, settings: Settings, scope: Scope) -> list[Finding]:
         granted = await arm.permissions(scope.subscription, asked_of, client_request_id=_request_id())
     except AzureFailure as failure:
         return [*found, Finding(subject, "missing", failure.describe())]
-    needed = needed_actions(scope.types, posts=sorted(scope.posts), group_per_instance=scope.own_groups)
+    needed = needed_actions(
+        scope.rights.types,
+        parts=scope.rights.parts,
+        posts=sorted(scope.rights.posts),
+        group_per_instance=scope.own_groups,
+        assigns_roles=bool(scope.rights.roles),
+    )
     if scope.makes_group and _MAKE_GROUPS not in needed:
         needed = (*needed, _MAKE_GROUPS)
     missing = missing_actions(granted, needed)
     if not missing:
-        return [*found, Finding("permissions", "ok", f"all {len(needed)} that are needed on {subject}.")]
-    return [
-        *found,
-        *(
-            Finding(
-                f"permission {action}",
-                "missing",
-                f"not granted on {subject}.",
-                "Give the identity a role with it.",
-            )
-            for action in missing
-        ),
+        found.append(Finding("permissions", "ok", f"all {len(needed)} that are needed on {subject}."))
+    found += [
+        Finding(
+            f"permission {action}",
+            "missing",
+            f"not granted on {subject}.",
+            "Give the identity a role with it; `osb azure role` prints one.",
+        )
+        for action in missing
     ]
+    if scope.rights.roles and not set(ASSIGNS_ROLES) & set(missing):
+        found.append(await _condition(arm, scope, asked_of, subject))
+    return found
+
+
+async def _condition(arm: Arm, scope: Scope, group: str | None, subject: str) -> Finding:
+    """Look whether a condition stands in the way of the roles that bindings assign, which no permission tells."""
+    word = f"roles on {subject}"
+    advice = "`osb azure role --condition` prints one that names all of the catalog's."
+    try:
+        held = await arm.own_assignments(scope.subscription, group, client_request_id=_request_id())
+    except AzureFailure as failure:
+        return Finding(word, "unsure", f"the conditions cannot be read: {failure.describe()}", advice)
+    assigning = may_assign(held) if held is not None else []
+    if not assigning:
+        return Finding(
+            word, "unsure", "the identity may assign roles; under which condition could not be seen.", advice
+        )
+    left_out = not_in_conditions(assigning, scope.rights.roles)
+    if left_out:
+        return Finding(word, "missing", f"the condition does not let assign {', '.join(left_out)}.", advice)
+    if any(not (one.get("properties") or {}).get("condition") for one in assigning):
+        return Finding(
+            word,
+            "ok",
+            "the identity may assign any role, also to itself. A condition would be safer.",
+            advice,
+        )
+    return Finding(word, "ok", f"the condition lets assign all {len(scope.rights.roles)} of the catalog's.")
 
 
 def _egress(settings: Settings, catalog: Catalog) -> list[Finding]:

@@ -131,7 +131,7 @@ async def _parties(settings: Settings, wanted: Order, folder: Path) -> AsyncIter
 
     broker = TrialBroker(folder, handed_on(settings), process_environment(), broker_id=settings.broker_id)
     scopes = scopes_of(Catalog(tuple(one.offering for one in wanted.all())), settings)
-    versions = {name.lower(): version for scope in scopes for name, version in scope.types.items()}
+    versions = {name.lower(): version for scope in scopes for name, version in scope.rights.types.items()}
     async with (
         resource_manager(settings, cloud_of(settings), Metrics()) as arm,
         Platform("", PLATFORM, broker.workplace.password, namespace=ALIAS) as platform,

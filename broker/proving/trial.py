@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from broker.azure_models import TEAMS_FOLDER, Models
+from broker.catalog.rights import verbs_of
 from broker.demo.azure import simulated_azure
 from broker.demo.platform import Platform, Refused
 from broker.demo.processes import ProcessFailed
@@ -117,23 +118,18 @@ def unchecked_types(wanted: Order, models: Models) -> list[tuple[str, str]]:
 def _types(plan: ServicePlan) -> list[tuple[str, str]]:
     recipe = plan.recipe
     resources = recipe.get("template", {}).get("resources", ())
-    children = [verb["child"] for verb in _verbs(recipe) if "child" in verb]
+    children = [verb["child"] for verb in verbs_of(recipe) if "child" in verb]
     return [
         *((str(resource["type"]), str(resource["apiVersion"])) for resource in resources),
         *((str(child["type"]), str(child["api_version"])) for child in children),
     ]
 
 
-def _verbs(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    modes = (recipe.get("binding_modes") or {}).get("modes", {}).values()
-    return [*recipe.get("binding", ()), *(verb for mode in modes for verb in mode["binding"])]
-
-
 def _needs_data_planes(wanted: Order) -> bool:
     """Whether somebody will connect to what is made: a real server has to stand there then."""
     recipes = [one.plan.recipe for one in wanted.all()]
     return any(
-        recipe.get("database") or any("sas_policy" in verb for verb in _verbs(recipe)) for recipe in recipes
+        recipe.get("database") or any("sas_policy" in verb for verb in verbs_of(recipe)) for recipe in recipes
     )
 
 

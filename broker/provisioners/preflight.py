@@ -182,7 +182,11 @@ class Preflight:
         place = plan.place
         scope = place.group if group_there else None
         types = [str(said["type"]) for said in recipe.resources]
-        needed = needed_actions(types, group_per_instance=place.create_group and not group_there)
+        needed = needed_actions(
+            types,
+            parts=[made["type"] for made in recipe.template["resources"] if made["type"] not in types],
+            group_per_instance=place.create_group and not group_there,
+        )
         try:
             granted = await self._remembering(
                 ("permissions", place.subscription, scope, needed),

@@ -1,10 +1,14 @@
 """What `osb azure check` and the smoke test's last look make of Azure's answers, against a scripted Azure."""
 
+import base64
+import json
 from datetime import timedelta
 
 import pytest
 
 from broker.catalog.reader import read_catalog
+from broker.catalog.rights import rights_of
+from broker.proving import role_definition
 from broker.proving.azure_settings import handed_on, read_azure_settings
 from broker.proving.findings import look_around
 from broker.proving.leftovers import Leftovers, delete_command
@@ -25,6 +29,27 @@ NAMESPACES = {
     for plan in offering.plans
     for resource in plan.recipe["resources"]
 }
+
+
+ROLES = rights_of(
+    plan for offering in read_catalog(shipped("catalog")).offerings for plan in offering.plans
+).roles
+
+
+ASSIGNMENTS = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments"
+ROLE = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+ROLE_ADMINISTRATOR = (
+    f"{ROOT}/providers/Microsoft.Authorization/roleDefinitions/f58310d9-a9f6-439a-9e8d-f62e7b41a168"
+)
+
+
+def token_of(principal):
+    claims = base64.urlsafe_b64encode(json.dumps({"oid": principal}).encode()).decode().rstrip("=")
+    return f"e30.{claims}."
+
+
+def condition_of(roles):
+    return {"roleDefinitionId": ROLE_ADMINISTRATOR, "condition": role_definition.condition(roles)}
 
 
 @pytest.fixture
@@ -55,12 +80,14 @@ def azure():
         200,
         {"value": [{"actions": ["*"], "notActions": []}]},
     )
+    scripted.will_answer("GET", ASSIGNMENTS, 200, {"value": [{"properties": condition_of(ROLES)}]})
     return scripted
 
 
 @pytest.fixture
 async def arm(anyio_backend, azure, tmp_path):
     async with arm_over(azure, tmp_path / "token") as opened:
+        (tmp_path / "token").write_text(token_of("the-broker"))
         yield opened
 
 
@@ -181,3 +208,69 @@ async def test_a_resource_group_of_the_brokers_own_is_found_though_no_list_holds
     assert group == GROUP
     assert delete_command(group) == f"az group delete --subscription {SUBSCRIPTION} --name services"
     assert delete_command(SERVER) == f"az resource delete --ids {SERVER}"
+
+
+async def condition_found(arm, azure, settings, *assignments):
+    azure._replies.pop(("GET", ASSIGNMENTS.lower()))
+    azure.will_answer("GET", ASSIGNMENTS, 200, {"value": [{"properties": each} for each in assignments]})
+    [told] = [one for one in await found(arm, settings) if one.subject == "roles on resource group services"]
+    assert azure.asked[-1].query["$filter"] == "atScope() and assignedTo('the-broker')"
+    return told
+
+
+async def test_a_condition_that_names_all_roles_of_the_catalog_is_all_that_is_needed(arm, azure, settings):
+    told = await condition_found(arm, azure, settings, condition_of(ROLES))
+
+    assert (told.state, told.text) == ("ok", f"the condition lets assign all {len(ROLES)} of the catalog's.")
+
+
+async def test_a_role_that_the_condition_leaves_out_is_missing(arm, azure, settings):
+    told = await condition_found(arm, azure, settings, condition_of(ROLES - {ROLE}))
+
+    assert (told.state, told.text) == ("missing", f"the condition does not let assign {ROLE}.")
+
+
+async def test_a_role_that_can_be_given_but_not_taken_back_is_missing(arm, azure, settings):
+    given = condition_of(ROLES)
+    write, delete = given["condition"].split(" AND ")
+    given["condition"] = f"{write} AND {delete.replace(f', {ROLE}', '')}"
+
+    told = await condition_found(arm, azure, settings, given)
+
+    assert (told.state, told.text) == ("missing", f"the condition does not let assign {ROLE}.")
+
+
+async def test_a_right_to_assign_roles_without_a_condition_is_told_as_the_danger_it_is(arm, azure, settings):
+    told = await condition_found(
+        arm, azure, settings, {"roleDefinitionId": ROLE_ADMINISTRATOR}, condition_of(())
+    )
+
+    assert told.state == "ok"
+    assert "also to itself" in told.text
+
+
+async def test_a_condition_on_what_cannot_be_seen_is_unsure(arm, azure, settings):
+    reader = f"{ROOT}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
+    told = await condition_found(arm, azure, settings, {"roleDefinitionId": reader})
+
+    assert told.state == "unsure"
+
+
+async def test_assigning_roles_is_a_permission_that_is_looked_for(arm, azure, settings):
+    path = f"{GROUP}/providers/Microsoft.Authorization/permissions"
+    azure._replies.pop(("GET", path.lower()))
+    contributor = {"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Write"]}
+    azure.will_answer("GET", path, 200, {"value": [contributor]})
+
+    [missing] = [finding for finding in await found(arm, settings) if finding.state == "missing"]
+
+    assert missing.subject == "permission Microsoft.Authorization/roleAssignments/write"
+
+
+async def test_a_token_that_does_not_say_whose_it_is_leaves_the_condition_unseen(arm, settings, tmp_path):
+    (tmp_path / "token").write_text("opaque")
+
+    [unsure] = [finding for finding in await found(arm, settings) if finding.state == "unsure"]
+
+    assert unsure.subject == "roles on resource group services"
