@@ -18,6 +18,7 @@ RECIPE_FORMAT = 1
 RECIPE_FORMAT_WITH_MODES = 2
 RECIPE_FORMAT_WITH_KINDS = 3
 RECIPE_FORMAT_WITH_SECRETS = 4
+RECIPE_FORMAT_WITH_SQL_SERVER = 4
 
 
 def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
@@ -151,6 +152,8 @@ def _recipe(
             recipe["format"] = RECIPE_FORMAT_WITH_KINDS
     modes = read.binding_modes.modes.values() if read.binding_modes else ()
     verbs = [*read.binding, *(verb for mode in modes for verb in mode.binding)]
+    if read.database and read.database.kind == "sqlserver":
+        recipe["format"] = RECIPE_FORMAT_WITH_SQL_SERVER
     if any(verb.child is not None and verb.child.is_more_than_a_key for verb in verbs):
         # A version that knows neither UUIDs nor passwords would give it another name, and no password.
         recipe["format"] = RECIPE_FORMAT_WITH_SECRETS

@@ -1,11 +1,13 @@
-"""From a database server's name to its addresses."""
+"""From a database server's name to its addresses, and to a connection."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from broker.data_planes.base import Server, ServerGone, Unreachable
+from broker.data_planes.failures import first_line
 
 
 async def addresses_of(server: Server) -> list[str]:
@@ -32,3 +34,28 @@ async def addresses_of(server: Server) -> list[str]:
             f"The name of the database server {server.host} could not be resolved.", not_reached=True
         ) from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def reached(server: Server, addresses: Sequence[str]) -> socket.socket:
+    """
+    Connect to the first of *addresses* that answers. Blocks, for the server's `connect_timeout` at each.
+
+    Raises:
+        Unreachable: None of them does.
+    """
+    fault: OSError | None = None
+    for address in addresses:
+        try:
+            found = socket.create_connection(
+                (address, server.port), timeout=server.connect_timeout.total_seconds()
+            )
+        except OSError as error:
+            fault = error
+        else:
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return found
+    raise Unreachable(
+        f"The database server {server.host} cannot be reached on port {server.port}: "
+        f"{first_line(str(fault or ''), fault)}. A firewall rule must let the broker in.",
+        not_reached=True,
+    ) from fault

@@ -85,6 +85,40 @@ def mysql_ado_net(access: DatabaseAccess) -> str:
     return _quoted(parts)
 
 
+def sqlserver_uri(access: DatabaseAccess) -> str:
+    """A URL of go-mssqldb, which most URL parsers read (its README, "The connection string")."""
+    return (
+        f"{_credentials_of('sqlserver', access)}@{_host(access)}:{access.port}"
+        f"?database={_encoded(access.database)}&encrypt=true&TrustServerCertificate=false"
+    )
+
+
+def sqlserver_jdbc(access: DatabaseAccess) -> str:
+    """A URL of Microsoft's JDBC driver; values are in braces, and a closing one inside is doubled."""
+    parts = {
+        "databaseName": access.database,
+        "user": access.username,
+        "password": access.password,
+        "encrypt": "true",
+        "trustServerCertificate": "false",
+    }
+    values = ";".join("{}={{{}}}".format(name, value.replace("}", "}}")) for name, value in parts.items())
+    return f"jdbc:sqlserver://{_host(access)}:{access.port};{values}"
+
+
+def sqlserver_ado_net(access: DatabaseAccess) -> str:
+    """A connection string of Microsoft.Data.SqlClient; values are in double quotes, and one inside is doubled."""
+    parts = {
+        "Server": f"tcp:{access.host},{access.port}",
+        "Database": access.database,
+        "User ID": access.username,
+        "Password": access.password,
+        "Encrypt": "True",
+        "TrustServerCertificate": "False",
+    }
+    return _quoted(parts)
+
+
 POSTGRESQL: Mapping[str, Callable[[DatabaseAccess], str]] = {
     "uri": uri,
     "jdbc": jdbc,
@@ -95,6 +129,11 @@ MYSQL: Mapping[str, Callable[[DatabaseAccess], str]] = {
     "uri": mysql_uri,
     "jdbc": mysql_jdbc,
     "ado_net": mysql_ado_net,
+}
+SQLSERVER: Mapping[str, Callable[[DatabaseAccess], str]] = {
+    "uri": sqlserver_uri,
+    "jdbc": sqlserver_jdbc,
+    "ado_net": sqlserver_ado_net,
 }
 
 
@@ -115,7 +154,11 @@ def azure_storage(account: str, secret: str, endpoints: Mapping[str, str]) -> st
 
 
 def _url(scheme: str, access: DatabaseAccess) -> str:
-    return f"{scheme}://{_encoded(access.username)}:{_encoded(access.password)}@{_place(access)}"
+    return f"{_credentials_of(scheme, access)}@{_place(access)}"
+
+
+def _credentials_of(scheme: str, access: DatabaseAccess) -> str:
+    return f"{scheme}://{_encoded(access.username)}:{_encoded(access.password)}"
 
 
 def _jdbc_url(scheme: str, access: DatabaseAccess) -> str:

@@ -36,8 +36,9 @@ class Engine(Protocol):
         username: str,
         password: str,
         valid_until: datetime | None = None,
+        roles: Iterable[str] = ...,
     ) -> None:
-        """Make a login for one binding; one that is there gets this password."""
+        """Make a login for one binding; one that is there gets this password. Some kinds know *roles*."""
 
     async def drop_login(
         self, server: Server, database: str | None, *, username: str, owner_role: str
@@ -51,10 +52,15 @@ class Engine(Protocol):
 STRINGS: Mapping[str, Mapping[str, Callable[[DatabaseAccess], str]]] = {
     "postgresql": connection_strings.POSTGRESQL,
     "mysql": connection_strings.MYSQL,
+    "sqlserver": connection_strings.SQLSERVER,
 }
 """The connection strings of each kind, by name; `broker.domain.databases` tells plans the same."""
 
-_MODULES = {"postgresql": "broker.data_planes.postgresql", "mysql": "broker.data_planes.mysql"}
+_MODULES = {
+    "postgresql": "broker.data_planes.postgresql",
+    "mysql": "broker.data_planes.mysql",
+    "sqlserver": "broker.data_planes.sqlserver",
+}
 
 
 def engine(kind: str) -> Engine:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pymysql
@@ -16,7 +13,7 @@ from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
 from broker.data_planes import failures
-from broker.data_planes.addresses import addresses_of
+from broker.data_planes.addresses import addresses_of, reached
 from broker.data_planes.base import (
     DataPlaneFailure,
     NotTrusted,
@@ -25,6 +22,7 @@ from broker.data_planes.base import (
     Unreachable,
 )
 from broker.data_planes.failures import first_line
+from broker.data_planes.threads import in_a_thread
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -49,9 +47,6 @@ _BROKEN = frozenset(
     {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, ER.SERVER_SHUTDOWN, ER.NEW_ABORTING_CONNECTION, 1927, 4031}
 )
 
-# The driver blocks. Threads of our own: a server that does not answer is not to hold up those that resolve names.
-_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="mysql")
-
 
 async def administering(server: Server, work: Callable[[Cursor], Result]) -> Result:
     """
@@ -65,13 +60,7 @@ async def administering(server: Server, work: Callable[[Cursor], Result]) -> Res
         DataPlaneFailure: The connection did not come about or broke, or a statement was refused.
     """
     addresses = await addresses_of(server)
-    loop, given_up = asyncio.get_running_loop(), threading.Event()
-    try:
-        return await loop.run_in_executor(_THREADS, _worked, server, addresses, work, given_up)
-    except asyncio.CancelledError:
-        # The operation may be another's by now: what a thread did on its own would come after what that one does.
-        given_up.set()
-        raise
+    return await in_a_thread(lambda given_up: _worked(server, addresses, work, given_up))
 
 
 def _worked(
@@ -115,37 +104,18 @@ def _connected(server: Server, addresses: list[str]) -> Connection[Cursor]:
         program_name="azure-service-broker",
         defer_connect=True,
     )
-    reached = _reached(server, addresses)
+    socket = reached(server, addresses)
     try:
-        connection.connect(reached)
+        connection.connect(socket)
     except pymysql.err.OperationalError as error:
-        reached.close()
+        socket.close()
         raise _connection_failure(server, error) from error
     except (pymysql.Error, OSError) as error:
-        reached.close()
+        socket.close()
         raise Unreachable(
             f"The database server {server.host} broke off the sign-in: {_reason(error)}.", not_reached=True
         ) from error
     return connection
-
-
-def _reached(server: Server, addresses: list[str]) -> socket.socket:
-    fault: OSError | None = None
-    for address in addresses:
-        try:
-            reached = socket.create_connection(
-                (address, server.port), timeout=server.connect_timeout.total_seconds()
-            )
-        except OSError as error:
-            fault = error
-        else:
-            reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return reached
-    raise Unreachable(
-        f"The database server {server.host} cannot be reached on port {server.port}: {_reason(fault)}. "
-        "A firewall rule must let the broker in.",
-        not_reached=True,
-    ) from fault
 
 
 @contextlib.contextmanager

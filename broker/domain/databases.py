@@ -12,13 +12,15 @@ class DatabaseKind:
     What a plan may ask of one kind.
 
     `connection_strings` names those that its drivers read. `owned`: a database has an owner role, and extensions.
-    `expires`: a login can end at a time, as a plan's `binding_lifetime` asks for.
+    `expires`: a login can end at a time, as a plan's `binding_lifetime` asks for. `roles`: a login may have roles of
+    the database's own, as users choose.
     """
 
     port: int
     connection_strings: frozenset[str]
     owned: bool
     expires: bool
+    roles: bool = False
 
 
 DATABASE_KINDS: Mapping[str, DatabaseKind] = {
@@ -26,4 +28,7 @@ DATABASE_KINDS: Mapping[str, DatabaseKind] = {
         5432, frozenset({"uri", "jdbc", "libpq", "ado_net"}), owned=True, expires=True
     ),
     "mysql": DatabaseKind(3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False),
+    "sqlserver": DatabaseKind(
+        1433, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, roles=True
+    ),
 }

@@ -61,7 +61,7 @@ class Bindings:
                     if not pick(said["that"], source):
                         raise Impossible(said["otherwise"])
                 case "database_user":
-                    made.append(_login(work, secret))
+                    made.append(_login(work, secret, said, source))
                 case "child":
                     made.append(sub_resources.child(said, source, binding.key, sealed))
                 case "role":
@@ -157,6 +157,7 @@ class Bindings:
                 username=made["username"],
                 password=binding.secrets["password"],
                 valid_until=binding.expires_at,
+                **({"roles": made["roles"]} if "roles" in made else {}),
             ),
         )
 
@@ -255,7 +256,7 @@ def _of_the_others(said: JsonObject) -> bool:
     return said.get("connection_string") == "azure_storage"
 
 
-def _login(work: Work, secret: dict[str, Any]) -> JsonObject:
+def _login(work: Work, secret: dict[str, Any], said: JsonObject, source: JsonObject) -> JsonObject:
     """Draw a login, unless it was drawn before; its password goes into *secret*."""
     record = work.instance.record
     database = record.get("database")
@@ -276,6 +277,7 @@ def _login(work: Work, secret: dict[str, Any]) -> JsonObject:
         **{key: database[key] for key in ("host", "port", "database", "owner_role", "server")},
         "username": secret["username"],
         "resource": {"id": server["id"], "api_version": server["api_version"]},
+        **({"roles": picked(said["roles"], source, "the roles")} if said.get("roles") else {}),
     }
 
 

@@ -12,6 +12,9 @@ from broker.data_planes.connection_strings import (
     mysql_ado_net,
     mysql_jdbc,
     mysql_uri,
+    sqlserver_ado_net,
+    sqlserver_jdbc,
+    sqlserver_uri,
     uri,
 )
 from broker.data_planes.engines import STRINGS, engine
@@ -78,6 +81,62 @@ def test_npgsql_reads_its_string_back(access):
         "Username": access.username,
         "Password": access.password,
         "SSL Mode": "VerifyFull",
+    }
+
+
+@given(accesses)
+def test_a_plain_url_parser_reads_sqlservers_uri_back(access):
+    # As go-mssqldb does: user and password of the authority, all else of the query.
+    parts = urlsplit(sqlserver_uri(access))
+
+    assert (parts.scheme, parts.hostname, parts.port) == ("sqlserver", access.host, access.port)
+    assert (unquote(parts.username), unquote(parts.password)) == (access.username, access.password)
+    assert parts.path == ""
+    assert parse_qs(parts.query, strict_parsing=True) == {
+        "database": [access.database],
+        "encrypt": ["true"],
+        "TrustServerCertificate": ["false"],
+    }
+
+
+@given(accesses)
+def test_microsofts_jdbc_driver_reads_its_url_back(access):
+    # As com.microsoft.sqlserver.jdbc.Util.parseUrl: after the place, names and values; a value in braces ends at a
+    # closing one that is not doubled.
+    place, _, properties = sqlserver_jdbc(access).removeprefix("jdbc:sqlserver://").partition(";")
+    host, _, port = place.rpartition(":")
+    read = {}
+    while properties:
+        name, _, properties = properties.partition("={")
+        value = ""
+        while True:
+            part, _, properties = properties.partition("}")
+            value += part
+            if not properties.startswith("}"):
+                break
+            value, properties = value + "}", properties[1:]
+        read[name] = value
+        properties = properties.removeprefix(";")
+
+    assert (host.strip("[]"), int(port)) == (access.host, access.port)
+    assert read == {
+        "databaseName": access.database,
+        "user": access.username,
+        "password": access.password,
+        "encrypt": "true",
+        "trustServerCertificate": "false",
+    }
+
+
+@given(accesses)
+def test_microsofts_sqlclient_reads_its_string_back(access):
+    assert ado_net_read(sqlserver_ado_net(access)) == {
+        "Server": f"tcp:{access.host},{access.port}",
+        "Database": access.database,
+        "User ID": access.username,
+        "Password": access.password,
+        "Encrypt": "True",
+        "TrustServerCertificate": "False",
     }
 
 

@@ -21,8 +21,11 @@ class CredentialValue(OneOf):
     """A connection string, by the name of its form."""
 
 
-class Empty(Strict):
-    """No keys: `{}`."""
+class DatabaseUserFile(Strict):
+    """A login of the binding's own, in the database of the `database` block."""
+
+    roles: Pick | None = None
+    """A JMESPath expression that picks the login's roles in the database; the kind's own if left out."""
 
 
 class EndpointFile(Strict):
@@ -154,7 +157,7 @@ class Verb(OneOf):
 
     require: RequireFile | None = None
     """Refuse the bind unless something holds."""
-    database_user: Empty | None = None
+    database_user: DatabaseUserFile | None = None
     """Make a login of the binding's own."""
     action: ActionFile | None = None
     """Ask Azure for keys."""

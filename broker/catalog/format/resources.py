@@ -56,7 +56,7 @@ class ResourceFile(Strict):
 class DatabaseFile(Strict):
     """The database inside the server: what is prepared after a deployment and where logins are made."""
 
-    kind: Literal["postgresql", "mysql"]
+    kind: Literal["postgresql", "mysql", "sqlserver"]
     """The database's kind."""
     host: Pick
     """A JMESPath expression that picks the server's host name."""
