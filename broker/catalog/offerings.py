@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from broker.catalog import schemas
-from broker.catalog.format import OfferingFile, PlanFile, UserParameter
+from broker.catalog.format import CredentialChangesFile, OfferingFile, PlanFile, UserParameter, Verb
 from broker.catalog.templates import Template
 from broker.domain.catalog import MaintenanceInfo, ServiceOffering, ServicePlan
 from broker.domain.databases import DATABASE_KINDS
@@ -133,12 +134,21 @@ def _recipe(
             name: source if isinstance(source, str) else source.model_dump(exclude_unset=True)
             for name, source in read.parameters.broker.items()
         },
-        "binding": [verb.model_dump(exclude_unset=True) for verb in read.binding],
+        "binding": _verbs(read.binding, plan.credentials),
     }
     if read.binding_modes:
         # A version that knows no modes would hand out nothing at all: it refuses this format instead.
         recipe["format"] = RECIPE_FORMAT_WITH_MODES
-        recipe["binding_modes"] = read.binding_modes.model_dump(exclude_unset=True)
+        recipe["binding_modes"] = {
+            **read.binding_modes.model_dump(exclude_unset=True),
+            "modes": {
+                name: {
+                    **mode.model_dump(exclude_unset=True),
+                    "binding": _verbs(mode.binding, plan.credentials),
+                }
+                for name, mode in read.binding_modes.modes.items()
+            },
+        }
         recipe["bind_defaults"] = {
             name: parameter.default
             for name, parameter in read.bind_parameters.items()
@@ -158,6 +168,22 @@ def _recipe(
         # A version that knows neither UUIDs nor passwords would give it another name, and no password.
         recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
     return recipe
+
+
+def _verbs(verbs: Sequence[Verb], changes: CredentialChangesFile | None) -> list[dict[str, Any]]:
+    """Return the verbs of a way to bind, its credentials under the names that the plan gives them."""
+    found = [verb.model_dump(exclude_unset=True) for verb in verbs]
+    if changes is None:
+        return found
+    more = {key: value.model_dump(exclude_unset=True) for key, value in changes.add.items()}
+    for verb in found:
+        if "compose" in verb:
+            credentials = verb["compose"]["credentials"]
+            verb["compose"]["credentials"] = {
+                **{changes.rename.get(key, key): value for key, value in credentials.items()},
+                **more,
+            }
+    return found
 
 
 def _user(parameter: UserParameter, in_template: bool) -> JsonObject:  # noqa: FBT001 - private

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from broker.catalog.credential_keys import handed_out, meanings
 from broker.catalog.examples import Chosen, examples
 from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
 
@@ -269,25 +270,25 @@ def _bindings(offering: ServiceOffering) -> Iterator[str]:
 
 def _credentials(recipe: Mapping[str, Any]) -> str:
     """Each key with the ways to bind that hand it out, and its value where that is always the same."""
-    modes = (recipe.get("binding_modes") or {}).get("modes") or {"": {"binding": recipe.get("binding", ())}}
+    ways = handed_out(recipe)
     keys: dict[str, list[str]] = {}
     values: dict[str, str] = {}
-    for mode, said in modes.items():
-        for verb in said["binding"]:
-            for key, value in (verb.get("compose") or {}).get("credentials", {}).items():
-                keys.setdefault(key, []).append(mode)
-                values.setdefault(key, _composed(value))
+    for mode, credentials in ways.items():
+        for key, value in credentials.items():
+            keys.setdefault(key, []).append(mode)
+            values.setdefault(key, _composed(value))
     rows = [
         [
             f"`{key}`",
-            "" if len(of) == len(modes) else ", ".join(f"`{mode}`" for mode in of),
+            "" if len(of) == len(ways) else ", ".join(f"`{mode}`" for mode in of),
             values[key],
+            meanings().get(key, ""),
         ]
         for key, of in keys.items()
     ]
     if not rows:
         return "What they hold is not told here."
-    return _table(*_without_empty(["key", "only with", "value"], rows))
+    return _table(*_without_empty(["key", "only with", "value", "meaning"], rows))
 
 
 def _composed(value: Mapping[str, Any]) -> str:

@@ -20,6 +20,10 @@ def docs(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the pages; made if it is not there.")],
+    credentials: Annotated[
+        Path | None,
+        typer.Option(help="A page in which the table of all keys of the credentials is made anew."),
+    ] = None,
     overlay: Overlays = None,
     against: Annotated[
         str | None, typer.Option(metavar="PROFILE", help="Of what this broker offers, instead of a folder.")
@@ -31,6 +35,7 @@ def docs(
     Made again, a page keeps what stands between its two marks for notes. Pages of offerings that are gone are named,
     not removed.
     """
+    from broker.catalog.credential_keys import credentials_table, with_table
     from broker.catalog.pages import file_name, index_of, notes_of, offered, page_of
     from broker.cli.failures import told_in_one_line
     from broker.shipped import shipped
@@ -50,6 +55,12 @@ def docs(
         pages[place.name] = page_of(catalog, offering, notes)
     for name, page in pages.items():
         (out / name).write_text(page, encoding="utf-8")
+    if credentials is not None:
+        try:
+            page = with_table(credentials.read_text(encoding="utf-8"), credentials_table(catalog))
+        except ValueError as error:
+            raise typer.BadParameter(f"{credentials}: {error}", param_hint="--credentials") from None
+        credentials.write_text(page, encoding="utf-8")
     for stray in sorted(path.name for path in out.glob("*.md") if path.name not in pages):
         print(f"{out / stray} is of no offering; remove it if nothing needs it.", file=sys.stderr)
     print(f"{len(pages) - 1} offerings in {out}.")

@@ -18,6 +18,7 @@ from broker.domain.bindings import ServiceBinding
 from broker.domain.instances import InstanceState
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
+from broker.domain.storage_credentials import ENDPOINT_KEYS
 from broker.provisioners import databases, sas_policies, sub_resources
 from broker.provisioners.base import Cost, Next, Outcome, Work
 from broker.provisioners.options import ProvisionerOptions
@@ -31,13 +32,6 @@ SUB_RESOURCES = frozenset({"child", "role"})
 SAS_POLICY = "sas_policy"
 SUB_RESOURCES_SEALED = "sub_resources"
 """The key of a binding's secrets under which each sub-resource that has a password has it, by its word."""
-
-_ENDPOINTS = {
-    "Blob": "primaryBlobServiceEndPoint",
-    "File": "primaryFileServiceEndPoint",
-    "Queue": "primaryQueueServiceEndPoint",
-    "Table": "primaryTableServiceEndPoint",
-}
 
 
 class Bindings:
@@ -236,7 +230,7 @@ def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) ->
         return pick(said["pick"], source)
     if _of_the_others(said):
         before = composed_before
-        endpoints = {service: before[key] for service, key in _ENDPOINTS.items() if key in before}
+        endpoints = {service: before[key] for service, key in ENDPOINT_KEYS.items() if key in before}
         secret = before["accessKey"] if "accessKey" in before else before["sasToken"]
         return connection_strings.azure_storage(before["storageAccountName"], secret, endpoints)
     if "connection_string" in said:

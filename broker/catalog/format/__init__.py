@@ -4,7 +4,13 @@ The form of an offering's file. What is not named here is refused.
 The line below each key says what it means; the JSON schema for editors is made of them.
 """
 
-from broker.catalog.format.bindings import BindingModesFile, ComposeFile, CredentialValue, Verb
+from broker.catalog.format.bindings import (
+    BindingModesFile,
+    ComposeFile,
+    CredentialChangesFile,
+    CredentialValue,
+    Verb,
+)
 from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
 from broker.catalog.format.offerings import SCHEMA_FILE, OfferingFile, PlanFile
 from broker.catalog.format.parameters import UserParameter, ValueSchema
@@ -19,6 +25,7 @@ __all__ = [
     "VERSION",
     "BindingModesFile",
     "ComposeFile",
+    "CredentialChangesFile",
     "CredentialValue",
     "Name",
     "OfferingFile",

@@ -48,6 +48,15 @@ class ComposeFile(Strict):
     """Where the service can be reached."""
 
 
+class CredentialChangesFile(Strict):
+    """What a plan hands out under other names, or besides."""
+
+    rename: Annotated[dict[CredentialKey, CredentialKey], Field(max_length=100)] = {}
+    """The key in the offering's `compose`, and the key that apps get instead."""
+    add: Annotated[dict[CredentialKey, CredentialValue], Field(max_length=100)] = {}
+    """More credentials, by their key, in every way to bind; what picks nothing is left out."""
+
+
 class RequireFile(Strict):
     """What must hold before anything is made; `otherwise` is told to the person who asked."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from broker.catalog.format.bindings import BindingModesFile, Verbs
+from broker.catalog.format.bindings import BindingModesFile, CredentialChangesFile, Verbs
 from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
 from broker.catalog.format.parameters import Parameters, RefusedNames, UserParameter
 from broker.catalog.format.resources import DatabaseFile, NameRuleFile, Placement, ResourceFile
@@ -62,6 +62,8 @@ class PlanFile(Strict):
     """Where resources go, instead of the offering's."""
     preflight: Preflight | None = None
     """What is asked of Azure beforehand, instead of the offering's."""
+    credentials: CredentialChangesFile | None = None
+    """What this plan's bindings hand out under other names, or besides."""
     fixed: Annotated[dict[Identifier, Any], Field(max_length=200)] = {}
     """Template parameters with the plan's values; users cannot give them."""
     user: Annotated[dict[Identifier, UserParameter], Field(max_length=200)] = {}

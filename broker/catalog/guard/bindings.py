@@ -11,6 +11,7 @@ from broker.catalog.format.bindings import DRAWN, ChildFile
 from broker.catalog.guard.picks import Said, faults_of_pick
 from broker.catalog.guard.plans import faults_of_secret
 from broker.domain.databases import DATABASE_KINDS, DatabaseKind
+from broker.domain.storage_credentials import MADE_OF
 
 _ANSWER = frozenset({"answer"})
 """What only an action's own picks may pick from."""
@@ -43,6 +44,34 @@ def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
         for name in said.needs:
             if name not in read.bind_parameters:
                 yield (*path, "needs"), f"there is no bind parameter '{name}'"
+
+
+def faults_of_credentials(read: OfferingFile) -> Iterator[Said]:
+    """Tell what is wrong with what plans hand out under other names, or besides."""
+    composed = [verb.compose.credentials for _, verb in verbs_of(read) if verb.compose is not None]
+    keys = {key for credentials in composed for key in credentials}
+    bound = {
+        key for said in composed if any(map(_of_the_others, said.values())) for key in MADE_OF & said.keys()
+    }
+    for number, plan in enumerate(read.plans):
+        changes = plan.credentials
+        if changes is None:
+            continue
+        path: Place = ("plans", number, "credentials")
+        taken = (keys - changes.rename.keys()) | changes.add.keys()
+        for key, name in changes.rename.items():
+            at = (*path, "rename", key)
+            if key not in keys:
+                yield at, "no way to bind hands out such a key"
+            if key in bound:
+                yield at, "the connection string is made of it; 'add' what it picks under the other name"
+            if name in taken or list(changes.rename.values()).count(name) > 1:
+                yield at, f"'{name}' is another credential's key"
+        for key, value in changes.add.items():
+            at = (*path, "add", key)
+            if key in keys - changes.rename.keys():
+                yield at, "there is such a key; rename that one, or choose another name"
+            yield from _of_credential(at, value, kind=_kind(read))
 
 
 def verbs_of(read: OfferingFile) -> Iterator[tuple[Place, Verb]]:
@@ -125,18 +154,21 @@ def _of_body(path: Place, body: Any) -> Iterator[Said]:
 
 def _of_compose(path: Place, compose: ComposeFile, *, kind: DatabaseKind | None) -> Iterator[Said]:
     for key, value in compose.credentials.items():
-        at = (*path, "credentials", key)
-        if value.pick is not None:
-            yield from faults_of_pick((*at, "pick"), value.pick)
-        if value.connection_string is None or _of_the_others(value):
-            continue
-        if kind is None:
-            yield at, "needs a database block"
-        elif value.connection_string not in kind.connection_strings:
-            yield at, f"no driver of this kind of database reads it; there are {_listed(kind)}"
+        yield from _of_credential((*path, "credentials", key), value, kind=kind)
     for place, endpoint in enumerate(compose.endpoints):
         for key in ("host", "port"):
             yield from faults_of_pick((*path, "endpoints", place, key), getattr(endpoint, key))
+
+
+def _of_credential(path: Place, value: CredentialValue, *, kind: DatabaseKind | None) -> Iterator[Said]:
+    if value.pick is not None:
+        yield from faults_of_pick((*path, "pick"), value.pick)
+    if value.connection_string is None or _of_the_others(value):
+        return
+    if kind is None:
+        yield path, "needs a database block"
+    elif value.connection_string not in kind.connection_strings:
+        yield path, f"no driver of this kind of database reads it; there are {_listed(kind)}"
 
 
 def _kind(read: OfferingFile) -> DatabaseKind | None:

@@ -10,7 +10,7 @@ from broker.catalog.faults import Fault
 from broker.catalog.files import Document, Place
 from broker.catalog.format import OfferingFile, ResourceFile
 from broker.catalog.guard.actions import warnings_of_actions
-from broker.catalog.guard.bindings import faults_of_binding
+from broker.catalog.guard.bindings import faults_of_binding, faults_of_credentials
 from broker.catalog.guard.bodies import faults_of_bodies
 from broker.catalog.guard.expressions import faults_of_template
 from broker.catalog.guard.picks import Said, faults_of_pick
@@ -72,6 +72,7 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
         yield ("binding",), "is there exactly when the offering is bindable"
     yield from _of_database(read)
     yield from faults_of_binding(read)
+    yield from faults_of_credentials(read)
     yield from faults_for_platforms(read)
 
 
