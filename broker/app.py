@@ -254,7 +254,10 @@ def _catalog(
     catalog.prepare(lambda one: metrics.catalog_served(one.revision, one.published_at))
     publisher = Publisher(database, catalog, also=fits_the_cloud if settings.azure_api_versions else None)
     files = Files(
-        settings.catalog_folder or shipped("catalog"), settings.catalog_built_in, settings.catalog_overlays
+        settings.catalog_folder or shipped("catalog"),
+        settings.catalog_built_in,
+        settings.catalog_overlays,
+        settings.legacy_catalog,
     )
     watch = FileWatch(database, publisher, catalog, files, refusals_counted=metrics.catalog_refused)
     return catalog, publisher, watch

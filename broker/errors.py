@@ -5,6 +5,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     ├── MalformedRequest (400)          the request is no such request; nothing has changed
     │   ├── InvalidParameters           parameters do not fit the plan's schema
     │   ├── UnknownServicePlan          no such pair of offering and plan
+    │   ├── NotOrdered                  a plan of before that takes no new orders; names its successor
     │   └── NeverPossible               Azure will never make it as it was ordered
     ├── NotAuthenticated (401)
     │   └── NotAnOperator               no operator's credentials came with a request to the admin API
@@ -93,6 +94,12 @@ class UnknownServicePlan(MalformedRequest):
             f"There is no service offering {shown(service_offering_id)}{plan} in the catalog. "
             "Read GET /v2/catalog for what can be ordered."
         )
+
+
+class NotOrdered(MalformedRequest):
+    """A plan that is kept for the service instances that it has; the description names what to order instead."""
+
+    code = "NotOrdered"
 
 
 class NeverPossible(MalformedRequest):

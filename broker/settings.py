@@ -209,6 +209,12 @@ class Settings(DatabaseSettings):
         description="Which of the built-in offerings are switched on: `all`, `none`, or their names with commas "
         "between. One that instances use stays until they are gone.",
     )
+    legacy_catalog: Literal["off", "hidden", "listed"] = Field(
+        default="off",
+        description="Offerings of older brokers (OSBA, meta-azure-service-broker, Cloud Foundry's brokerpak), by their "
+        "own ids: `hidden` serves imported service instances only, `listed` shows them and takes orders for those that "
+        "have a successor. It cannot be switched off while instances use them.",
+    )
     catalog_overlays: Paths = Field(
         default=(),
         description="Folders that add to the built-in offerings, change or hide them, with commas between; later ones "

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from broker.catalog.faults import CatalogRefused, Fault
 from broker.catalog.files import Unreadable, read_yaml
+from broker.catalog.legacy import Mode
+from broker.catalog.reader import with_legacy
 from broker.catalog.sources import Source
 from broker.domain.catalog_sources import CatalogSet, SourceKind
 
@@ -40,6 +42,8 @@ class Files:
     chosen: Sequence[str] = (ALL,)
     """`all`, `none`, or names of built-in offerings."""
     overlays: Sequence[Path] = ()
+    legacy: Mode = "off"
+    """Whether offerings of older brokers are in the catalog, and shown."""
 
     def read(self) -> FileSet:
         """
@@ -53,7 +57,7 @@ class Files:
         if list(self.chosen) != [NONE]:
             try:
                 whole = Source.of_folder(BUILT_IN, self.built_in)
-                sources.append((SourceKind.BUILT_IN, _chosen(whole, self.chosen)))
+                sources.append((SourceKind.BUILT_IN, with_legacy(_chosen(whole, self.chosen), self.legacy)))
             except CatalogRefused as refused:
                 faults += refused.faults
         for name, folder in overlay_names(self.overlays).items():
@@ -143,6 +147,7 @@ def _chosen(source: Source, chosen: Sequence[str]) -> Source:
                 for one in unknown
             ]
         )
+    # Files of older offerings have no name of theirs: they stay, like templates.
     kept = {path: content for path, content in source.files.items() if names.get(path, chosen[0]) in chosen}
     return Source(source.name, kept)
 

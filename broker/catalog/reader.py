@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from broker.azure_models import TEAMS_FOLDER, ModelFileBroken, Models, shipped
-from broker.catalog import guard
+from broker.catalog import guard, legacy
 from broker.catalog.faults import CatalogRefused, Fault, bounded, refused
 from broker.catalog.files import Document, Unreadable, read_json, read_yaml
 from broker.catalog.form_faults import faults_of_validation
@@ -17,11 +17,13 @@ from broker.catalog.format import OfferingFile
 from broker.catalog.inheritance import written_out
 from broker.catalog.offerings import service_offering
 from broker.catalog.origins import Origins
-from broker.catalog.overlays import is_overlay, laid_over
-from broker.catalog.sources import Source
+from broker.catalog.overlays import Hidden, is_overlay, laid_over
+from broker.catalog.sources import LEGACY, Source
 from broker.catalog.templates import Template, template_of
 from broker.domain.catalog import Catalog, ServiceOffering
 
+LEGACY_MODE = f"{LEGACY}mode.yaml"
+"""The file that switches offerings of older brokers on; it is written by the broker itself."""
 FOLDER = "files"
 """Name of the source that a catalog's folder is."""
 
@@ -42,9 +44,19 @@ def read_catalog(folder: Path) -> Catalog:
 def check(folder: Path) -> list[Fault]:
     """Tell all that is wrong with *folder*; an empty list when a broker would take it."""
     try:
-        return read_sources([Source.of_folder(FOLDER, folder)])[1]
+        return read_sources([with_legacy(Source.of_folder(FOLDER, folder), "listed")])[1]
     except CatalogRefused as unread:
         return list(unread.faults)
+
+
+def with_legacy(source: Source, mode: legacy.Mode) -> Source:
+    """Return a source whose offerings of older brokers are switched on, if it has any; `off` leaves them out."""
+    if mode != "off" and not source.legacy:
+        return source
+    files = {path: content for path, content in source.files.items() if path not in source.legacy}
+    if mode != "off":
+        files = {**source.files, LEGACY_MODE: f"legacy_catalog: {mode}\n".encode()}
+    return Source(source.name, files)
 
 
 def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
@@ -54,57 +66,110 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
     Faults name a file by its path, and by its source before it where there are several.
     """
     models, faults = _models(sources)
+    switched_on = any(LEGACY_MODE in source.files for source in sources)
     documents: list[tuple[Source, Document]] = []
     overlays: list[Document] = []
+    older: list[Document] = []
     for source in sources:
         prefix = f"{source.name}/" if len(sources) > 1 else ""
-        if not source.offerings:
+        if not source.offerings and not source.legacy:
             faults.append(Fault(source.name, 0, "", "holds no <family>/<offering>.yaml"))
-        for path in source.offerings:
+        for path in (*source.offerings, *(source.legacy if switched_on else ())):
             try:
                 document = read_yaml(prefix + path, source.files[path])
             except Unreadable as unreadable:
                 faults.append(unreadable.fault)
                 continue
-            if is_overlay(document):
+            if path in source.legacy:
+                older.append(document)
+            elif is_overlay(document):
                 overlays.append(document)
             else:
                 documents.append((source, document))
     whole, hidden, found = laid_over([document for _, document in documents], overlays)
     faults += found
-    read: list[tuple[Source, Document, OfferingFile]] = []
+    read: list[_Read] = []
     for (source, _), laid in zip(documents, whole, strict=True):
         document, found = written_out(laid)
         faults += found
         if found:
             continue
-        try:
-            read.append((source, document, OfferingFile.model_validate(document.data)))
-        except ValidationError as invalid:
-            faults += faults_of_validation(document, invalid)
-    ids = {offering.name: offering.id for _, _, offering in read}
+        offering, found = _offering(document)
+        faults += found
+        if offering is not None:
+            read.append(_Read(source, document, document, offering))
+    mode, expanded, others, found = _expanded(older, read, hidden)
+    faults += found
+    read += expanded
+    ids = {one.offering.name: one.offering.id for one in read}
     offerings: list[ServiceOffering] = []
-    for source, document, offering in read:
-        template, found = _template(source, document, offering)
+    faulty: set[int] = set()
+    for one in read:
+        document, offering = one.document, one.offering
+        template, found = _template(one.source, one.beside, offering)
+        if template is not None:
+            found = [*found, *guard.faults_of_offering(document, offering, template, ids, models)]
+        if one.beside is not document:
+            # What is wrong with the successor, or was not checked there, is told there.
+            found = [] if id(one.beside) in faulty else refused(found)
+        elif refused(found):
+            faulty.add(id(document))
         faults += found
         if template is None:
             continue
-        faults += guard.faults_of_offering(document, offering, template, ids, models)
         if offering.parent is None or offering.parent in ids:
             made = service_offering(offering, template, ids.get(offering.parent or ""))
+            if isinstance(document, legacy.ExpandedDocument):
+                made = legacy.finished(made, document, mode)
             offerings.append(_hidden(made, hidden.get(offering.name, frozenset())))
-    catalog = Catalog(
-        tuple(offerings), origins=Origins((document, offering) for _, document, offering in read)
-    )
-    faults += guard.faults_of_catalog([(document, offering) for _, document, offering in read])
+    offerings += others
+    described = [(one.document, one.offering) for one in read]
+    catalog = Catalog(tuple(offerings), origins=Origins(described))
+    faults += guard.faults_of_catalog(described)
     return catalog, bounded(faults)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An offering's file, its source, and the file beside which its template stands."""
+
+    source: Source
+    document: Document
+    beside: Document
+    offering: OfferingFile
+
+
+def _offering(document: Document) -> tuple[OfferingFile | None, list[Fault]]:
+    try:
+        return OfferingFile.model_validate(document.data), []
+    except ValidationError as invalid:
+        return None, faults_of_validation(document, invalid)
+
+
+def _expanded(
+    documents: Sequence[Document], read: Sequence[_Read], hidden: Hidden
+) -> tuple[legacy.Mode, list[_Read], list[ServiceOffering], list[Fault]]:
+    """Read the files of older offerings, and make offerings of them by what was *read* of today's."""
+    known, faults = legacy.legacy_documents(documents)
+    by_name = {one.offering.name: one for one in read}
+    files, others, found = legacy.expanded(
+        known, {name: one.document for name, one in by_name.items()}, hidden
+    )
+    faults += found
+    made = []
+    for document, successor in files:
+        offering, found = _offering(document)
+        faults += found
+        if offering is not None:
+            made.append(_Read(by_name[successor].source, document, by_name[successor].beside, offering))
+    return known.mode, made, others, faults
 
 
 def _hidden(offering: ServiceOffering, names: frozenset[str | None]) -> ServiceOffering:
     if not names:
         return offering
-    plans = tuple(replace(plan, withdrawn=plan.name in names) for plan in offering.plans)
-    return replace(offering, plans=plans, withdrawn=None in names)
+    plans = tuple(replace(plan, withdrawn=plan.withdrawn or plan.name in names) for plan in offering.plans)
+    return replace(offering, plans=plans, withdrawn=offering.withdrawn or None in names)
 
 
 def _models(sources: Sequence[Source]) -> tuple[Models, list[Fault]]:

@@ -22,6 +22,9 @@ AT_MOST_FILES = 2_000
 AT_MOST_ENTRIES = 20_000
 """Files and folders that are looked at before a folder is given up: somebody named the wrong one."""
 
+LEGACY = "legacy/"
+"""The family whose files describe offerings of older brokers."""
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _FILE = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.(yaml|json)"
@@ -102,7 +105,16 @@ class Source:
     @property
     def offerings(self) -> tuple[str, ...]:
         """Paths of the files that describe an offering, in their order."""
-        return tuple(sorted(path for path in self.files if path.endswith(".yaml")))
+        return tuple(path for path in self._described if not path.startswith(LEGACY))
+
+    @property
+    def legacy(self) -> tuple[str, ...]:
+        """Paths of the files that describe offerings of older brokers, in their order."""
+        return tuple(path for path in self._described if path.startswith(LEGACY))
+
+    @property
+    def _described(self) -> list[str]:
+        return sorted(path for path in self.files if path.endswith(".yaml"))
 
 
 class _NotTaken(Exception):

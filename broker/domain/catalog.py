@@ -10,7 +10,7 @@ from functools import cached_property
 from broker.domain.globs import PlanPattern
 from broker.domain.json_values import JsonObject
 from broker.domain.parameters import ParameterSchema
-from broker.errors import UnknownServicePlan
+from broker.errors import NotOrdered, UnknownServicePlan
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class ServicePlan:
     recipe: JsonObject = field(default_factory=dict)
     withdrawn: bool = False
     """Not offered any more: no new orders, all else goes on."""
+    refusal: str | None = None
+    """Why a withdrawn plan takes no orders, and what to order instead; without it, it is as unknown as no plan."""
 
     @cached_property
     def create_parameters(self) -> ParameterSchema:
@@ -159,13 +161,16 @@ class Catalog:
     def orderable(
         self, service_offering_id: str, service_plan_id: str
     ) -> tuple[ServiceOffering, ServicePlan]:
-        """Find a pair that can be ordered; what was withdrawn is as unknown as what never was there.
+        """Find a pair that can be ordered; what was withdrawn is as unknown as what never was there, or tells why.
 
         Raises:
             UnknownServicePlan: There is no such pair, or it was withdrawn.
+            NotOrdered: It was withdrawn, and says what to order instead.
         """
         offering, plan = self.plan(service_offering_id, service_plan_id)
         if offering.withdrawn or plan.withdrawn:
+            if plan.refusal is not None:
+                raise NotOrdered(plan.refusal)
             raise UnknownServicePlan(service_offering_id, service_plan_id)
         return offering, plan
 

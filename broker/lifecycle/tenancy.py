@@ -39,11 +39,13 @@ def order_of(
 
     Raises:
         UnknownServicePlan: There is no such pair of ids, or it is not for this tenant: one answer for both.
+        NotOrdered: It takes no new orders, and tells why.
     """
-    offering, plan = catalog.orderable(service_offering_id, service_plan_id)
+    offering, plan = catalog.plan(service_offering_id, service_plan_id)
     terms = rules.terms(tenant, offering, plan)
     if terms.hidden:
         raise UnknownServicePlan(service_offering_id, service_plan_id)
+    catalog.orderable(service_offering_id, service_plan_id)
     return Order(tenant, rules, catalog, tailored(plan, terms), terms)
 
 

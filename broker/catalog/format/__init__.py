@@ -11,6 +11,7 @@ from broker.catalog.format.bindings import (
     CredentialValue,
     Verb,
 )
+from broker.catalog.format.legacy import LegacyFile, LegacyModeFile
 from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
 from broker.catalog.format.offerings import SCHEMA_FILE, OfferingFile, PlanFile
 from broker.catalog.format.parameters import UserParameter, ValueSchema
@@ -27,6 +28,8 @@ __all__ = [
     "ComposeFile",
     "CredentialChangesFile",
     "CredentialValue",
+    "LegacyFile",
+    "LegacyModeFile",
     "Name",
     "OfferingFile",
     "OfferingMetadata",

@@ -70,7 +70,17 @@ class UserParameter(Strict):
     type: Literal["string", "integer", "boolean", "array", "object"] | None = None
     """Needed where the template has no such parameter, or has it in another form."""
     through: (
-        Literal["location", "tags", "firewall_rules", "ip_rules", "extension_list", "database"] | None
+        Literal[
+            "location",
+            "tags",
+            "firewall_rules",
+            "ip_rules",
+            "extension_list",
+            "database",
+            "picked",
+            "nothing",
+        ]
+        | None
     ) = None
     """What the broker makes of it on its way into the template."""
     description: StrictStr | None = None
