@@ -26,7 +26,7 @@ def page_of(catalog: Catalog, offering: ServiceOffering, notes: str = "") -> str
         f"`{offering.name}`: {_plain(offering.description)}",
         _plain(str(offering.metadata.get("longDescription") or "")),
         _documentation(offering),
-        f"{NOTES}\n{notes.strip()}\n{END_OF_NOTES}" if notes.strip() else f"{NOTES}\n{END_OF_NOTES}",
+        _noted(notes),
         "## Plans",
         _plans(offering),
         _places(catalog, offering),
@@ -40,8 +40,8 @@ def page_of(catalog: Catalog, offering: ServiceOffering, notes: str = "") -> str
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def index_of(catalog: Catalog) -> str:
-    """Write the page that leads to the others."""
+def index_of(catalog: Catalog, notes: str = "") -> str:
+    """Write the page that leads to the others; *notes* are its authors' own paragraphs."""
     rows = [
         [
             f"[`{offering.name}`]({file_name(offering)})",
@@ -54,9 +54,14 @@ def index_of(catalog: Catalog) -> str:
         [
             "# Services",
             "<!-- Made from the catalog by `osb catalog docs`; change the catalog, not this page. -->",
-            _table(["service offering", "what it is", "plans"], rows) + "\n",
+            _table(["service offering", "what it is", "plans"], rows),
+            _noted(notes) + "\n",
         ]
     )
+
+
+def _noted(notes: str) -> str:
+    return f"{NOTES}\n{notes.strip()}\n{END_OF_NOTES}" if notes.strip() else f"{NOTES}\n{END_OF_NOTES}"
 
 
 def offered(catalog: Catalog) -> list[ServiceOffering]:

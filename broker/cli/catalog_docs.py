@@ -36,7 +36,7 @@ def docs(
     not removed.
     """
     from broker.catalog.credential_keys import credentials_table, with_table
-    from broker.catalog.pages import file_name, index_of, notes_of, offered, page_of
+    from broker.catalog.pages import file_name, index_of, offered, page_of
     from broker.cli.failures import told_in_one_line
     from broker.shipped import shipped
 
@@ -48,11 +48,9 @@ def docs(
         else:
             catalog = catalog_of(sources_of(folder or shipped("catalog"), overlay or ()))
     out.mkdir(parents=True, exist_ok=True)
-    pages = {"README.md": index_of(catalog)}
+    pages = {"README.md": index_of(catalog, _notes(out / "README.md"))}
     for offering in offered(catalog):
-        place = out / file_name(offering)
-        notes = notes_of(place.read_text(encoding="utf-8")) if place.exists() else ""
-        pages[place.name] = page_of(catalog, offering, notes)
+        pages[file_name(offering)] = page_of(catalog, offering, _notes(out / file_name(offering)))
     for name, page in pages.items():
         (out / name).write_text(page, encoding="utf-8")
     if credentials is not None:
@@ -64,6 +62,12 @@ def docs(
     for stray in sorted(path.name for path in out.glob("*.md") if path.name not in pages):
         print(f"{out / stray} is of no offering; remove it if nothing needs it.", file=sys.stderr)
     print(f"{len(pages) - 1} offerings in {out}.")
+
+
+def _notes(page: Path) -> str:
+    from broker.catalog.pages import notes_of
+
+    return notes_of(page.read_text(encoding="utf-8")) if page.exists() else ""
 
 
 def _of_broker(profile: str) -> Catalog:
