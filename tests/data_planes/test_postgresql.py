@@ -182,7 +182,7 @@ async def test_a_login_is_refused_after_its_time(server):
 
 async def test_the_password_reaches_the_server_as_a_verifier_only(server, simulated):
     await simulated.servers.set_configuration("server-one", "log_statement", "all")
-    ((cluster),) = [one.cluster for one in simulated.servers._servers.values()]
+    ((cluster),) = [one.process for one in simulated.servers._servers.values()]
     log = cluster.folder / "log"
 
     access = await bind(server)
@@ -337,7 +337,7 @@ async def test_a_closed_firewall_counts_as_unreachable(server, simulated):
 
 
 async def test_a_server_that_dies_midway_leaves_the_outcome_open(server, simulated):
-    ((cluster),) = [one.cluster for one in simulated.servers._servers.values()]
+    ((cluster),) = [one.process for one in simulated.servers._servers.values()]
     blocker = DatabaseAccess(server.host, server.port, "orders", server.administrator, server.password)
     async with await connect(server, blocker) as connection:
         await connection.execute(

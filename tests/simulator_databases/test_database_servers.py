@@ -280,7 +280,7 @@ async def main():
         await simulated.server()
         await simulated.database()
         (server,) = simulated.servers._servers.values()
-        print("pid", (server.cluster.data / "postmaster.pid").read_text().split()[0], flush=True)
+        print("pid", (server.process.data / "postmaster.pid").read_text().split()[0], flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(main())

@@ -47,6 +47,43 @@ class AddressRange:
         return inside_azure or self.start <= client <= self.end
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """
+    How a server of one kind says at the door that a client may not enter.
+
+    Attributes:
+        refusal: The words for a client that no rule admits; `{client}` is its address.
+        packet: An error as the server sends it.
+        client_begins: Whether a server says nothing before the client's first packet.
+    """
+
+    refusal: str
+    packet: Callable[[str], bytes]
+    client_begins: bool
+
+
+def _postgresql_error(message: str) -> bytes:
+    """An error in the form of PostgreSQL's manual, "Message Formats"."""
+    fields = b"SFATAL\0VFATAL\0C28000\0M" + message.encode() + b"\0\0"
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+
+def mysql_error(message: str, number: int = 9000) -> bytes:
+    """An ERR packet in place of the server's greeting, as MySQL's manual has it; 9000 is Azure's own number."""
+    content = b"\xff" + number.to_bytes(2, "little") + message.encode()
+    return len(content).to_bytes(3, "little") + b"\0" + content
+
+
+POSTGRESQL = Dialect(
+    'no pg_hba.conf entry for host "{client}": no firewall rule', _postgresql_error, client_begins=True
+)
+MYSQL = Dialect(
+    "Client with IP address '{client}' is not allowed to connect to this MySQL server.",
+    mysql_error,
+    client_begins=False,
+)
+
 # Opens the way to the server's process for one connection, starting it if need be.
 Enter = Callable[[], contextlib.AbstractAsyncContextManager[tuple[str, int]]]
 
@@ -61,6 +98,7 @@ class Gate:
 
     name: str
     enter: Enter
+    dialect: Dialect = POSTGRESQL
     ranges: tuple[AddressRange, ...] = ()
     address: str | None = None
     _listener: asyncio.Server | None = field(default=None, init=False)
@@ -88,7 +126,7 @@ class Gate:
         raise PortHeld(
             f"The database server {self.name!r} cannot listen on port {port} of {tried[-1]}"
             f"{'' if len(tried) == 1 else f' nor of {len(tried) - 1} other loopback addresses'}"
-            f" ({reason.strerror if reason else 'none tried'}). A PostgreSQL or another program that listens"
+            f" ({reason.strerror if reason else 'none tried'}). A database server or another program that listens"
             f" on all addresses (0.0.0.0:{port}) holds it: stop that program, or let it listen on 127.0.0.1"
             " only."
         )
@@ -122,7 +160,7 @@ class Gate:
         client = ipaddress.IPv4Address(writer.get_extra_info("peername")[0])
         if not any(allowed.admits(client) for allowed in self.ranges):
             log.info("a firewall refused a client", server=self.name, client=str(client))
-            await _refuse(reader, writer, f'no pg_hba.conf entry for host "{client}": no firewall rule')
+            await _refuse(reader, writer, self.dialect, self.dialect.refusal.format(client=client))
             return
         async with self.enter() as (host, port):
             inner_reader, inner_writer = await asyncio.open_connection(host, port)
@@ -154,14 +192,15 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         sink.write_eof()
 
 
-async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: str) -> None:
-    """Answer the first packet with an error as PostgreSQL would (its manual, "Message Formats")."""
-    with contextlib.suppress(asyncio.IncompleteReadError, TimeoutError):
-        async with asyncio.timeout(5):  # a client that says nothing is not waited for
-            length = int.from_bytes(await reader.readexactly(4), "big")
-            await reader.readexactly(max(0, min(length, 10_000) - 4))
-    fields = b"SFATAL\0VFATAL\0C28000\0M" + message.encode() + b"\0\0"
-    writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+async def _refuse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dialect: Dialect, message: str
+) -> None:
+    if dialect.client_begins:
+        with contextlib.suppress(asyncio.IncompleteReadError, TimeoutError):
+            async with asyncio.timeout(5):  # a client that says nothing is not waited for
+                length = int.from_bytes(await reader.readexactly(4), "big")
+                await reader.readexactly(max(0, min(length, 10_000) - 4))
+    writer.write(dialect.packet(message))
     await writer.drain()
 
 

