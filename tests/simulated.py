@@ -17,6 +17,7 @@ import pytest
 from broker.simulator.rate_limits import LIMITS
 from broker.simulator.server import Access, Running, SimulatorOptions, running
 from broker.simulator.state import PAGE
+from tests.needs import the_program
 
 SPEED = 2000.0
 POSTGRES = "2026-10-01"
@@ -165,7 +166,7 @@ def wait_until(condition: Callable[[], Any], at_most: float = 20.0) -> Any:
 def a_simulator(
     folder: Path, databases: Any = None, speed: float = SPEED, **options: Any
 ) -> Iterator[SimulatedAzure]:
-    """A simulator in a thread; *databases* None means real PostgreSQL servers, *options* are its own."""
+    """A simulator in a thread; *databases* None means real servers, *options* are its own."""
     started = threading.Event()
     outcome: dict[str, Any] = {}
 
@@ -213,8 +214,10 @@ def simulator(tmp_path_factory) -> Iterator[SimulatedAzure]:
 
 @pytest.fixture(scope="session")
 def simulator_with_databases(tmp_path_factory) -> Iterator[SimulatedAzure]:
-    """A simulated Azure with a real PostgreSQL behind each server; shared likewise."""
-    with a_simulator(tmp_path_factory.mktemp("simulator-with-databases")) as started:
+    """A simulated Azure with a real PostgreSQL or MySQL behind each server; shared likewise."""
+    program = the_program("mysql")
+    mysqld = Path(program[0]) if program else None
+    with a_simulator(tmp_path_factory.mktemp("simulator-with-databases"), mysqld=mysqld) as started:
         yield started
 
 

@@ -106,6 +106,13 @@ def simulate_azure(
     template: Annotated[
         Path | None, typer.Option(help="Folder for the data folder that servers are copied from.")
     ] = None,
+    mysqld: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="OSB_MYSQLD",
+            help="Program of a MySQL server, 8.0 or later; left out, the system's mysqld, if there is one.",
+        ),
+    ] = None,
     cloud: Annotated[
         str, typer.Option(help="Which Azure to play: public, china, usgov or custom.")
     ] = "public",
@@ -126,7 +133,7 @@ def simulate_azure(
     data_planes: Annotated[
         bool,
         typer.Option(
-            help="Real PostgreSQL servers and blobs; without, host names as in the cloud and no more."
+            help="Real database servers and blobs; without, host names as in the cloud and no more."
         ),
     ] = True,
     http: Annotated[
@@ -142,7 +149,7 @@ def simulate_azure(
     ] = False,
 ) -> None:
     """
-    Run a simulated Azure Resource Manager with real PostgreSQL servers, on loopback only.
+    Run a simulated Azure Resource Manager with real database servers, on loopback only.
 
     Once it answers, simulator.json in the work folder tells all that a client needs: endpoint, CA file, token file,
     subscription, tenant, client id and the file of its secret. A page to look at and to arm faults with is at the
@@ -157,6 +164,7 @@ def simulate_azure(
         speed=speed,
         at_most_databases=at_most_databases,
         template=template,
+        mysqld=mysqld,
         cloud=cloud,
         api_versions=versions,
         models=models,

@@ -45,6 +45,7 @@ MOST_GENERATIONS = 3
 """How many names are tried before an order is refused since its name is taken."""
 
 NAME_CHECKS = {
+    "microsoft.dbformysql/flexibleservers": "Microsoft.DBforMySQL/locations/{location}",
     "microsoft.dbforpostgresql/flexibleservers": "Microsoft.DBforPostgreSQL/locations/{location}",
     "microsoft.storage/storageaccounts": "Microsoft.Storage",
 }

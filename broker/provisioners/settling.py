@@ -18,6 +18,8 @@ from broker.provisioners.recipe import PlannedResource, Recipe
 from broker.provisioners.verdicts import Impossible
 
 LOGIN_PREFIX = "osb"
+_LONGEST_LOGIN = 53
+_SHORTEST_LOGIN = 24
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def settled(
     identity = (options.broker_id, instance.platform, instance.instance_id, generation)
     secret = {
         # Azure never lets this name change, and a restored store has to find the same one again.
-        "administrator_login": secrets.generated_username(LOGIN_PREFIX, "\0".join(map(str, identity[:3]))),
+        "administrator_login": secrets.generated_username(
+            LOGIN_PREFIX, "\0".join(map(str, identity[:3])), longest=_longest_login(recipe)
+        ),
         "administrator_password": secrets.generated_password(),
         **asked.secrets,
     }
@@ -98,3 +102,13 @@ def settled(
     parameters = template_parameters(recipe, asked.parameters, known)
     resources = recipe.planned(place.subscription, place.group, parameters)
     return Plan(place, generation, known, parameters, resources)
+
+
+def _longest_login(recipe: Recipe) -> int:
+    """As many characters as the template takes for the administrator's name: MySQL's 32, for one."""
+    takes = [
+        int(recipe.template["parameters"][name].get("maxLength", _LONGEST_LOGIN))
+        for name, source in recipe.broker.items()
+        if source == "administrator_login"
+    ]
+    return max(_SHORTEST_LOGIN, min([_LONGEST_LOGIN, *takes]))

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from broker.simulator import blobs, cosmos_db, postgresql, service_bus, storage
+from broker.simulator import blobs, cosmos_db, mysql, postgresql, service_bus, storage
 from broker.simulator.arm import Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
@@ -56,7 +56,8 @@ class Simulator:
 
     Args:
         sign_in: Which bearer tokens are accepted, and who issues them.
-        databases: The real database servers behind simulated ones.
+        databases: The real PostgreSQL servers behind simulated ones.
+        mysql_servers: The MySQL servers.
         clock: Simulated time.
         durations: How long things take in it.
         lagging: Types that this cloud serves at an older api-version only.
@@ -67,6 +68,7 @@ class Simulator:
         *,
         sign_in: SignIn,
         databases: DatabaseServers,
+        mysql_servers: DatabaseServers,
         clock: Clock,
         durations: Durations | None = None,
         state: State,
@@ -82,6 +84,7 @@ class Simulator:
         self._lagging = lagging or Lagging({}, state.types)
         every = [
             *postgresql.kinds(self.state, durations, databases),
+            *mysql.kinds(self.state, durations, mysql_servers),
             *storage.kinds(self.state, durations),
             *service_bus.kinds(self.state, durations),
             *cosmos_db.kinds(self.state, durations),

@@ -56,6 +56,7 @@ class Servers(FamilyKind):
     """A server; its real one is created when the work ends, so that it cannot be reached earlier."""
 
     reserved_logins: ClassVar[frozenset[str]] = frozenset()
+    longest_login: ClassVar[int] = 63
     backup_days: ClassVar[tuple[int, int]] = (7, 35)
     default_version: ClassVar[str]
     default_sku: ClassVar[Mapping[str, str]]
@@ -157,7 +158,8 @@ class Servers(FamilyKind):
             )
         present = existing.body["properties"].get("administratorLogin") if existing else None
         if isinstance(login, str):
-            if not LOGIN.fullmatch(login) or self.is_reserved(login.lower()):
+            fits = LOGIN.fullmatch(login) and len(login) <= self.longest_login
+            if not fits or self.is_reserved(login.lower()):
                 raise invalid("InvalidParameterValue", f"administratorLogin '{login}' is not allowed.")
             if present is not None and login != present:
                 raise invalid("PropertyChangeNotAllowed", "administratorLogin cannot be changed.")

@@ -49,7 +49,9 @@ class SimulatorOptions:
 
     *folder* is made if absent and holds all its files; *port* 0 takes a free one; *durations* are seconds of
     simulated time by the names of `Durations`; *template_folder* keeps the data folder that database servers
-    are copied from, for several simulators. *cloud* is one of `broker.simulator.clouds`; without *data_planes*
+    are copied from, for several simulators. *mysqld* is the program of a MySQL server; without one,
+    there and in the system, nothing answers behind MySQL servers.
+    *cloud* is one of `broker.simulator.clouds`; without *data_planes*
     resources have the host names of that cloud and nothing behind them. *api_versions*, by resource type, are the only
     ones at which a lagging cloud serves these types. *models* is a folder of model files besides the shipped ones;
     of *unchecked* types, each with an api-version, any body is taken. *http* opens a second port without TLS,
@@ -63,6 +65,7 @@ class SimulatorOptions:
     at_most_databases: int = 8
     durations: Mapping[str, float] | None = None
     template_folder: Path | None = None
+    mysqld: Path | None = None
     cloud: str = "public"
     api_versions: Mapping[str, str] | None = None
     models: Path | None = None
@@ -134,7 +137,7 @@ async def running(
     options: SimulatorOptions, databases: DatabaseServers | None = None
 ) -> AsyncIterator[Running]:
     """
-    Run in this event loop; *databases* stand behind the servers (default: real PostgreSQL, if installed).
+    Run in this event loop; *databases* stand behind all servers (default: real ones, as far as they are installed).
 
     Raises:
         SimulatorCannotStart: As in `serve`.
@@ -155,6 +158,8 @@ async def running(
         proxy = stack.enter_context(listening(options.host, 0)) if options.proxy else None
         servers = databases if databases is not None else _databases(options, authority, cloud)
         stack.push_async_callback(servers.close)
+        mysql_servers = databases if databases is not None else _mysql_servers(options, authority, cloud)
+        stack.push_async_callback(mysql_servers.close)
         state = State(cloud=cloud, types=types)
         state.origin = f"https://{address(listener)}"
         if options.data_planes:
@@ -178,6 +183,7 @@ async def running(
         app = Simulator(
             sign_in=sign_in,
             databases=servers,
+            mysql_servers=mysql_servers,
             clock=Clock(options.speed),
             durations=durations,
             state=state,
@@ -221,16 +227,43 @@ def _databases(
             "or do without data planes"
         ) from error
 
-    def issue(names: list[str]) -> tuple[bytes, bytes]:
-        issued = authority.issue(*names)
-        return issued.certificate_pem, issued.key_pem
-
     return PostgresServers(
         options.folder / "databases",
-        issue_certificate=issue,
+        issue_certificate=_issuing(authority, by_rsa=False),
         at_most_running=options.at_most_databases,
         template_folder=options.template_folder,
     )
+
+
+def _mysql_servers(
+    options: SimulatorOptions, authority: CertificateAuthority, cloud: PlayedCloud
+) -> DatabaseServers:
+    if not options.data_planes:
+        return BareNames(cloud.suffixes["mysqlServerEndpoint"])
+    from broker.simulator.databases.mysql_process import NoMysqlServer, found_mysqld  # noqa: PLC0415  its driver
+    from broker.simulator.databases.mysql_servers import AbsentMysqlServers, MysqlServers  # noqa: PLC0415  likewise
+
+    try:
+        program = found_mysqld(options.mysqld)
+    except NoMysqlServer as error:
+        raise SimulatorCannotStart(str(error)) from error
+    if program is None:
+        return AbsentMysqlServers()
+    return MysqlServers(
+        options.folder / "mysql",
+        program=program,
+        issue_certificate=_issuing(authority, by_rsa=True),  # older servers read no other keys
+        at_most_running=options.at_most_databases,
+        template_folder=options.template_folder,
+    )
+
+
+def _issuing(authority: CertificateAuthority, *, by_rsa: bool) -> Callable[[list[str]], tuple[bytes, bytes]]:
+    def issue(names: list[str]) -> tuple[bytes, bytes]:
+        issued = authority.issue(*names, by_rsa=by_rsa)
+        return issued.certificate_pem, issued.key_pem
+
+    return issue
 
 
 def _kept(path: Path) -> str:

@@ -192,10 +192,7 @@ async def template(program: Path, place: Path) -> MysqlProcess:
     Raises:
         ServerFailed: MySQL did not start.
     """
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    about = program.resolve().stat()
-    words = [str(program.resolve()), str(about.st_mtime_ns), str(about.st_size), *PLATFORM]
-    folder = place / hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+    folder = await asyncio.to_thread(_folder_of_template, program, place)
     async with alone(folder.with_name(f"{folder.name}.lock")):
         ready = MysqlProcess(program, folder)
         if (folder / "complete").exists():
@@ -213,6 +210,14 @@ async def template(program: Path, place: Path) -> MysqlProcess:
             (folder / leftover).unlink(missing_ok=True)
         (folder / "complete").touch()
         return ready
+
+
+def _folder_of_template(program: Path, place: Path) -> Path:
+    """Another program, or other statements of ours, mean another folder."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = program.resolve().stat()
+    words = [str(program.resolve()), str(about.st_mtime_ns), str(about.st_size), *PLATFORM]
+    return place / hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
 
 
 def _run(cursor: Cursor, *, statement: str) -> None:
