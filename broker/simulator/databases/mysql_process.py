@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -197,6 +198,10 @@ class MysqlProcess(ServerProcess):
         ]
 
     def _answers(self) -> bool:
+        # The driver does not close a socket that it could not connect.
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(self._socket)) != 0:
+                return False
         try:
             with self.root():
                 return True
