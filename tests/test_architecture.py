@@ -41,7 +41,7 @@ ONLY_IN = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "aiosqlite": {"store"},
-    "pymysql": {"data_planes", "proving"},
+    "pymysql": {"data_planes", "simulator", "proving"},
     "httpx": {"azure", "data_planes", "app", "cli", "demo", "proving"},
     "azure": {"azure", "app", "cli", "demo"},
     "psycopg": {"store", "data_planes", "simulator", "demo", "proving"},

@@ -60,7 +60,7 @@ def found_mysqld(named: Path | None) -> Path | None:
         NoMysqlServer: What was named is no such program. MariaDB's is none: its statements differ.
     """
     if named is None:
-        installed = shutil.which("mysqld", path=os.pathsep.join([os.environ.get("PATH", ""), _SYSTEM]))
+        installed = shutil.which("mysqld") or shutil.which("mysqld", path=_SYSTEM)
         return Path(installed) if installed and _is_mysql(Path(installed)) else None
     if not _is_mysql(named):
         raise NoMysqlServer(f"{named} is no program of a MySQL server (mysqld), version 8.0 or later.")
