@@ -56,7 +56,7 @@ from broker.operations.stocktaking import Stocktaker, StocktakingOptions
 from broker.operations.unhandled import UnhandledWatch
 from broker.provisioners.base import Provisioner, handlers_of
 from broker.provisioners.foresight import foreseeing
-from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.options import OwnPrincipal, ProvisionerOptions
 from broker.provisioners.registry import registry
 from broker.provisioners.survey import Survey
 from broker.settings import Settings
@@ -402,6 +402,9 @@ def _provisioner_options(settings: Settings) -> ProvisionerOptions:
         poll_interval=settings.azure_poll_interval,
         egress_addresses=tuple(str(address) for address in settings.egress_addresses),
         data_plane_ca_file=settings.data_plane_ca_file,
+        principal=OwnPrincipal(settings.azure_principal_id, settings.azure_principal_name)
+        if settings.azure_principal_id and settings.azure_principal_name
+        else None,
     )
 
 

@@ -175,6 +175,15 @@ class Settings(DatabaseSettings):
     azure_federated_token_file: Path | None = Field(
         default=None, description="Service account token that workload identity exchanges."
     )
+    azure_principal_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")] | None = Field(
+        default=None,
+        description="Object id of the broker's own service principal. With it and its name the broker is made "
+        "administrator of the database servers that it creates, and bindings can have `auth` `entra`.",
+    )
+    azure_principal_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][-\w. ]{0,61}$")] | None = Field(
+        default=None,
+        description="Display name of that service principal, under which database servers know it.",
+    )
     azure_subscription_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
         description="Subscription for plans that name none."
     )
@@ -306,6 +315,11 @@ class Settings(DatabaseSettings):
             faults.append(needs("azure_token_file", mode))
             if self.azure_cloud != "custom":
                 faults.append("BROKER_AZURE_AUTHENTICATION: simulator needs BROKER_AZURE_CLOUD=custom")
+        if (self.azure_principal_id is None) != (self.azure_principal_name is None):
+            faults += [
+                needs(name, "since its other half is set")
+                for name in ("azure_principal_id", "azure_principal_name")
+            ]
         if self.admin_port is not None and not self.operators:
             faults.append("BROKER_ADMIN_PORT: is of no use without BROKER_OPERATORS")
         of_platforms = {

@@ -12,7 +12,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from broker.azure import deployments
 from broker.azure.api_versions import ApiVersions
-from broker.azure.authentication import object_id
+from broker.azure.authentication import object_id, token
 from broker.azure.calls import Answer, Call, Caller, Trace, no_trace
 from broker.azure.clouds import Cloud
 from broker.azure.deployments import Deployment, deployment_from
@@ -86,6 +86,16 @@ class Arm:
     def api_version(self, resource_type: str) -> str:
         """Return the api-version at which this cloud is asked for one of the types in `API_VERSIONS`."""
         return self._api_versions[resource_type]
+
+    async def token(self, scope: str) -> str:
+        """
+        Return a token of the broker's identity for something else than Azure Resource Manager, such as a database.
+
+        Raises:
+            TokenRefused: The issuer refused, or the token's file cannot be read.
+            NotSent: The issuer could not be reached.
+        """
+        return await token(self._credential, scope)
 
     # Resources
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
@@ -27,14 +29,8 @@ class TokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
 
     async def on_request(self, request: PipelineRequest[Any]) -> None:
         """Put the token on *request*."""
-        try:
+        with _token_failures():
             await super().on_request(request)
-        except ClientAuthenticationError as error:
-            raise TokenRefused(_told(error), code="no-token") from error
-        except OSError as error:
-            raise TokenRefused(f"The token's file: {error.strerror}", code="no-token") from error
-        except AzureError as error:
-            raise NotSent(_told(error), code="no-token-server") from error
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         """Send *request*, and once more if its token was refused: what is refused so was not carried out."""
@@ -42,6 +38,29 @@ class TokenPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
         if response.http_response.status_code == 401:
             response = await super().send(request)
         return response
+
+
+async def token(credential: AsyncTokenCredential, scope: str) -> str:
+    """
+    Return a token for *scope*.
+
+    Raises:
+        TokenRefused, NotSent: As of `TokenPolicy`.
+    """
+    with _token_failures():
+        return (await credential.get_token(scope)).token
+
+
+@contextlib.contextmanager
+def _token_failures() -> Iterator[None]:
+    try:
+        yield
+    except ClientAuthenticationError as error:
+        raise TokenRefused(_told(error), code="no-token") from error
+    except OSError as error:
+        raise TokenRefused(f"The token's file: {error.strerror}", code="no-token") from error
+    except AzureError as error:
+        raise NotSent(_told(error), code="no-token-server") from error
 
 
 async def object_id(credential: AsyncTokenCredential, scope: str) -> str | None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+
+def _scopes_below(suffix: str) -> dict[str, str]:
+    open_source = f"https://ossrdbms-aad.database.{suffix}/.default"
+    return {
+        "postgresql": open_source,
+        "mysql": open_source,
+        "sqlserver": f"https://database.{suffix}/.default",
+    }
 
 
 @dataclass(frozen=True)
@@ -12,7 +22,8 @@ class Cloud:
     One Azure: the endpoint of its Resource Manager, the scope of tokens for it, and who issues them.
 
     `scope` cannot be derived from `endpoint` (in the US Government cloud their hosts differ). `portal` is
-    None where no portal is known. Everything is https; there is no switch for less.
+    None where no portal is known. `token_scopes` are those of database servers, by the kind of database. Everything
+    is https; there is no switch for less.
 
     Raises:
         ValueError: An address is not https, or is no bare origin.
@@ -23,15 +34,16 @@ class Cloud:
     scope: str
     authority: str
     portal: str | None = None
+    token_scopes: Mapping[str, str] = field(default_factory=lambda: _scopes_below("windows.net"), hash=False)
 
     def __post_init__(self) -> None:
-        for field in ("endpoint", "authority"):
-            parts = urlsplit(getattr(self, field))
+        for name in ("endpoint", "authority"):
+            parts = urlsplit(getattr(self, name))
             if parts.scheme != "https" or not parts.hostname:
-                raise ValueError(f"The {field} of an Azure cloud must be an https address.")
+                raise ValueError(f"The {name} of an Azure cloud must be an https address.")
             if parts.username is not None or parts.query or parts.fragment:
                 raise ValueError(
-                    f"The {field} of an Azure cloud must be an address without user, query or fragment."
+                    f"The {name} of an Azure cloud must be an address without user, query or fragment."
                 )
 
 
@@ -48,6 +60,7 @@ CHINA = Cloud(
     "https://management.chinacloudapi.cn/.default",
     "https://login.chinacloudapi.cn",
     "https://portal.azure.cn",
+    _scopes_below("chinacloudapi.cn"),
 )
 US_GOVERNMENT = Cloud(
     "usgov",
@@ -55,6 +68,7 @@ US_GOVERNMENT = Cloud(
     "https://management.core.usgovcloudapi.net/.default",
     "https://login.microsoftonline.us",
     "https://portal.azure.us",
+    _scopes_below("usgovcloudapi.net"),
 )
 CLOUDS = {cloud.name: cloud for cloud in (PUBLIC, CHINA, US_GOVERNMENT)}
 

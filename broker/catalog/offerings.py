@@ -167,6 +167,9 @@ def _recipe(
     if any(verb.child is not None and verb.child.is_more_than_a_key for verb in verbs):
         # A version that knows neither UUIDs nor passwords would give it another name, and no password.
         recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
+    if any(verb.database_user is not None and verb.database_user.entra for verb in verbs):
+        # A version that knows no Entra would make a login with a password that nobody asked for.
+        recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
     return recipe
 
 

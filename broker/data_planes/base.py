@@ -27,7 +27,8 @@ class Server:
         host: Name or address, as the resource's own properties give it.
         port: TCP port.
         administrator: Name of the administrator's login.
-        password: The administrator's password; never shown.
+        password: The administrator's password, or its Entra token; never shown.
+        entra: Whether the administrator signs in by an Entra token, which the server gets in clear, inside TLS.
         ca_file: PEM file of the certificates to trust; None: those of the system.
         connect_timeout: How long to wait for a connection, sign-in included.
         statement_timeout: How long one statement may take.
@@ -40,6 +41,23 @@ class Server:
     ca_file: Path | None = None
     connect_timeout: timedelta = timedelta(seconds=10)
     statement_timeout: timedelta = timedelta(seconds=20)
+    entra: bool = False
+
+
+@dataclass(frozen=True)
+class EntraPrincipal:
+    """
+    Whom a login without a password is for.
+
+    Attributes:
+        object_id: The object id in Entra, a GUID; of a managed identity or application its service principal's.
+        kind: `ServicePrincipal`, `Group` or `User`.
+        client_id: The client id (application id), where it is known.
+    """
+
+    object_id: str
+    kind: str = "ServicePrincipal"
+    client_id: str | None = None
 
 
 class DataPlaneFailure(Exception):

@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 @dataclass(frozen=True)
 class DatabaseAccess:
-    """What an app needs to sign in to one database."""
+    """What an app needs to sign in to one database; without a password it signs in by Entra tokens."""
 
     host: str
     port: int
     database: str
     username: str
-    password: str = field(repr=False)
+    password: str | None = field(repr=False)
 
 
 def uri(access: DatabaseAccess) -> str:
@@ -40,7 +40,7 @@ def libpq(access: DatabaseAccess) -> str:
         "port": str(access.port),
         "dbname": access.database,
         "user": access.username,
-        "password": access.password,
+        **_if_any("password", access.password),
         "sslmode": "verify-full",
     }
     return " ".join(
@@ -56,7 +56,7 @@ def ado_net(access: DatabaseAccess) -> str:
         "Port": str(access.port),
         "Database": access.database,
         "Username": access.username,
-        "Password": access.password,
+        **_if_any("Password", access.password),
         "SSL Mode": "VerifyFull",
     }
     return _quoted(parts)
@@ -79,7 +79,7 @@ def mysql_ado_net(access: DatabaseAccess) -> str:
         "Port": str(access.port),
         "Database": access.database,
         "User ID": access.username,
-        "Password": access.password,
+        **_if_any("Password", access.password),
         "SSL Mode": "VerifyFull",
     }
     return _quoted(parts)
@@ -98,7 +98,7 @@ def sqlserver_jdbc(access: DatabaseAccess) -> str:
     parts = {
         "databaseName": access.database,
         "user": access.username,
-        "password": access.password,
+        **_if_any("password", access.password),
         "encrypt": "true",
         "trustServerCertificate": "false",
     }
@@ -112,7 +112,7 @@ def sqlserver_ado_net(access: DatabaseAccess) -> str:
         "Server": f"tcp:{access.host},{access.port}",
         "Database": access.database,
         "User ID": access.username,
-        "Password": access.password,
+        **_if_any("Password", access.password),
         "Encrypt": "True",
         "TrustServerCertificate": "False",
     }
@@ -158,12 +158,17 @@ def _url(scheme: str, access: DatabaseAccess) -> str:
 
 
 def _credentials_of(scheme: str, access: DatabaseAccess) -> str:
-    return f"{scheme}://{_encoded(access.username)}:{_encoded(access.password)}"
+    secret = "" if access.password is None else f":{_encoded(access.password)}"
+    return f"{scheme}://{_encoded(access.username)}{secret}"
 
 
 def _jdbc_url(scheme: str, access: DatabaseAccess) -> str:
-    signed = f"user={_encoded(access.username)}&password={_encoded(access.password)}"
-    return f"jdbc:{scheme}://{_place(access)}?{signed}"
+    secret = "" if access.password is None else f"&password={_encoded(access.password)}"
+    return f"jdbc:{scheme}://{_place(access)}?user={_encoded(access.username)}{secret}"
+
+
+def _if_any(name: str, value: str | None) -> dict[str, str]:
+    return {} if value is None else {name: value}
 
 
 def _place(access: DatabaseAccess) -> str:

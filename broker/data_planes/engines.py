@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol, cast
 
 from broker.data_planes import connection_strings
-from broker.data_planes.base import Server
+from broker.data_planes.base import EntraPrincipal, Server
 from broker.data_planes.connection_strings import DatabaseAccess
 
 
@@ -39,6 +39,19 @@ class Engine(Protocol):
         roles: Iterable[str] = ...,
     ) -> None:
         """Make a login for one binding; one that is there gets this password. Some kinds know *roles*."""
+
+    async def create_entra_login(
+        self,
+        server: Server,
+        database: str,
+        *,
+        owner_role: str,
+        username: str,
+        principal: EntraPrincipal,
+        administrator: Server,
+        roles: Iterable[str] = ...,
+    ) -> None:
+        """Make a login without a password for an Entra principal; *administrator*: the same server, by token."""
 
     async def drop_login(
         self, server: Server, database: str | None, *, username: str, owner_role: str

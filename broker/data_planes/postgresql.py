@@ -26,7 +26,7 @@ import structlog
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
-from broker.data_planes.base import DatabaseMissing, Server, SessionsRemain, StatementFailed
+from broker.data_planes.base import DatabaseMissing, EntraPrincipal, Server, SessionsRemain, StatementFailed
 from broker.data_planes.postgresql_connection import (
     MAINTENANCE_DATABASE,
     Conflict,
@@ -43,6 +43,7 @@ _ROLE_MEMBERSHIP_OPTIONS_SINCE = 160000
 
 # A session that is told to end does so at its next look for interrupts, which few loops delay for long.
 _SESSIONS_END_WITHIN = timedelta(seconds=10)
+_ENTRA_TYPES = {"ServicePrincipal": "service", "Group": "group", "User": "user"}
 _TRIES = 6
 _FIRST_PAUSE = timedelta(milliseconds=20)
 
@@ -148,17 +149,70 @@ async def create_login(
             sql.Literal("infinity" if valid_until is None else valid_until.isoformat()),
         )
         await _mark(connection, username, _login_mark(owner_role))
-        await _join(connection, username)
-        if not await _asks(connection, "SELECT pg_has_role(%s, %s, 'MEMBER')", username, owner_role):
-            await _run(connection, "GRANT {} TO {}", sql.Identifier(owner_role), sql.Identifier(username))
-        await _run(
-            connection,
-            "ALTER ROLE {} IN DATABASE {} SET role = {}",
-            sql.Identifier(username),
-            sql.Identifier(database),
-            sql.Literal(owner_role),
-        )
+        await _work_as_owner(connection, database, username, owner_role)
     log.info("login made", server=server.host, database=database, username=username)
+
+
+@_again_on_conflict
+async def create_entra_login(
+    server: Server,
+    database: str,
+    *,
+    owner_role: str,
+    username: str,
+    principal: EntraPrincipal,
+    administrator: Server,
+) -> None:
+    """
+    Make a login for one binding of a prepared database as which *principal* signs in by its Entra tokens.
+
+    A second call leaves the login as it is. Only an administrator that is an Entra principal itself may make such a
+    login (https://learn.microsoft.com/azure/postgresql/flexible-server/how-to-manage-azure-ad-users); it hands the
+    login over to the administrator with the password, who ends it as any other.
+
+    Args:
+        server: Where, and as whom.
+        database: The one database that the login may enter and that the broker prepared.
+        owner_role: The role that the login's sessions work as.
+        username: At most 63 bytes; the principal gives this name, with a token as its password.
+        principal: Whose tokens are taken.
+        administrator: The same server, with the name of the broker's own Entra principal and a token of it.
+
+    Raises:
+        Refused: The server does not take the broker's token.
+        StatementFailed: As of `create_login`.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    _not_the_administrator(server, username)
+    async with connected(server, database) as connection:
+        if not await _is_ours(connection, owner_role):
+            raise StatementFailed(
+                f"The database {database!r} was not prepared for bindings.", sqlstate=_UNDEFINED_OBJECT
+            )
+        there = await _is_ours(connection, username)
+    if not there:
+        # The function is in this database alone. All of it or nothing: a role without our mark could not be dropped.
+        async with (
+            connected(administrator, MAINTENANCE_DATABASE) as connection,
+            connection.transaction(),
+        ):
+            await _lock(connection, owner_role)
+            if not await _is_ours(connection, username):
+                await connection.execute(
+                    "SELECT pgaadauth_create_principal_with_oid(%s, %s, %s, false, false)",
+                    [username, principal.object_id, _ENTRA_TYPES[principal.kind]],
+                )
+                await _mark(connection, username, _login_mark(owner_role))
+                await _run(
+                    connection,
+                    "GRANT {} TO {} WITH ADMIN OPTION",
+                    sql.Identifier(username),
+                    sql.Identifier(server.administrator),
+                )
+    async with connected(server, database) as connection, connection.transaction():
+        await _lock(connection, owner_role)
+        await _work_as_owner(connection, database, username, owner_role)
+    log.info("Entra login made", server=server.host, database=database, username=username)
 
 
 @_again_on_conflict
@@ -231,6 +285,20 @@ async def logins(server: Server, *, owner_role: str) -> list[str]:
     """The names of the broker's logins that belong to *owner_role*, in order; no such role: none."""
     async with connected(server, MAINTENANCE_DATABASE) as connection:
         return await _logins(connection, owner_role)
+
+
+async def _work_as_owner(connection: Connection, database: str, username: str, owner_role: str) -> None:
+    """Let the sessions of a login work as the owner role, and as nobody else."""
+    await _join(connection, username)
+    if not await _asks(connection, "SELECT pg_has_role(%s, %s, 'MEMBER')", username, owner_role):
+        await _run(connection, "GRANT {} TO {}", sql.Identifier(owner_role), sql.Identifier(username))
+    await _run(
+        connection,
+        "ALTER ROLE {} IN DATABASE {} SET role = {}",
+        sql.Identifier(username),
+        sql.Identifier(database),
+        sql.Literal(owner_role),
+    )
 
 
 async def _take_database(connection: Connection, database: str, owner_role: str) -> None:

@@ -13,7 +13,7 @@ class DatabaseKind:
 
     `connection_strings` names those that its drivers read. `owned`: a database has an owner role, and extensions.
     `expires`: a login can end at a time, as a plan's `binding_lifetime` asks for. `roles`: a login may have roles of
-    the database's own, as users choose.
+    the database's own, as users choose. `entra`: a login can be an Entra principal's, without a password.
     """
 
     port: int
@@ -21,11 +21,12 @@ class DatabaseKind:
     owned: bool
     expires: bool
     roles: bool = False
+    entra: bool = False
 
 
 DATABASE_KINDS: Mapping[str, DatabaseKind] = {
     "postgresql": DatabaseKind(
-        5432, frozenset({"uri", "jdbc", "libpq", "ado_net"}), owned=True, expires=True
+        5432, frozenset({"uri", "jdbc", "libpq", "ado_net"}), owned=True, expires=True, entra=True
     ),
     "mysql": DatabaseKind(3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False),
     "sqlserver": DatabaseKind(

@@ -8,10 +8,12 @@ unbind reads the binding's record, and the sealed administrator of the server, a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from broker.azure.arm import Arm
 from broker.data_planes import connection_strings, secrets
+from broker.data_planes.base import EntraPrincipal, Refused
 from broker.data_planes.connection_strings import DatabaseAccess
 from broker.data_planes.engines import STRINGS, engine
 from broker.domain.bindings import ServiceBinding
@@ -20,12 +22,16 @@ from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.domain.storage_credentials import ENDPOINT_KEYS
 from broker.provisioners import databases, sas_policies, sub_resources
-from broker.provisioners.base import Cost, Next, Outcome, Work
+from broker.provisioners.base import Cost, Next, Outcome, StepFailed, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import Recipe, pick
 from broker.provisioners.sub_resources import picked
 from broker.provisioners.verdicts import Impossible, from_azure, request_id
 
+_NO_PRINCIPAL = (
+    "This broker makes no logins for Entra principals: it was not told its own. Bind with another auth, or an operator "
+    "has to set BROKER_AZURE_PRINCIPAL_ID and BROKER_AZURE_PRINCIPAL_NAME and update the service instance."
+)
 LOGIN_PREFIX = "app"
 DATABASE_USER = "database_user"
 SUB_RESOURCES = frozenset({"child", "role"})
@@ -55,7 +61,7 @@ class Bindings:
                     if not pick(said["that"], source):
                         raise Impossible(said["otherwise"])
                 case "database_user":
-                    made.append(_login(work, secret, said, source))
+                    made.append(_login(work, said, source, self._options, secret))
                 case "child":
                     made.append(sub_resources.child(said, source, binding.key, sealed))
                 case "role":
@@ -142,6 +148,9 @@ class Bindings:
         return Next(Outcome.DONE, gone=gone, description="The credentials are refused from now on.")
 
     async def _make_login(self, work: Work, made: JsonObject, binding: ServiceBinding) -> None:
+        if "entra" in made:
+            await self._make_entra_login(work, made)
+            return
         await databases.from_server(
             work,
             engine(databases.kind_of(made)).create_login(
@@ -154,6 +163,41 @@ class Bindings:
                 **({"roles": made["roles"]} if "roles" in made else {}),
             ),
         )
+
+    async def _make_entra_login(self, work: Work, made: JsonObject) -> None:
+        own = self._options.principal
+        if own is None:
+            raise Impossible(_NO_PRINCIPAL)
+        server = databases.server_of(made, work.instance, work.parent, self._options)
+        work.guard()
+        token = await from_azure(self._arm.token(self._arm.cloud.token_scopes[databases.kind_of(made)]))
+        try:
+            await databases.from_server(
+                work,
+                engine(databases.kind_of(made)).create_entra_login(
+                    server,
+                    made["database"],
+                    owner_role=made["owner_role"],
+                    username=made["username"],
+                    principal=EntraPrincipal(
+                        made["entra"]["principal"],
+                        made["entra"]["principal_type"],
+                        made["entra"].get("client"),
+                    ),
+                    administrator=replace(server, administrator=own.name, password=token, entra=True),
+                    **({"roles": made["roles"]} if "roles" in made else {}),
+                ),
+            )
+        except StepFailed as failed:
+            if isinstance(failed.__cause__, Refused):
+                raise StepFailed(
+                    f"The database server {made['host']} does not let the broker's own Entra identity in. Update the "
+                    "service instance that made it, which makes the broker its administrator; then bind again. "
+                    f"(code {Refused.code}, operation {request_id(work)})",
+                    retryable=failed.retryable,
+                    at_most=failed.at_most,
+                ) from failed
+            raise
 
     async def _drop_login(self, work: Work, made: JsonObject) -> None:
         try:
@@ -197,7 +241,10 @@ class Bindings:
             "record": record,
             "parameters": {**recipe.bind_defaults, **binding.parameters},
             "binding": {"id": binding.binding_id},
-            "azure": {"tenant_id": self._options.tenant_id},
+            "azure": {
+                "tenant_id": self._options.tenant_id,
+                "token_scopes": dict(self._arm.cloud.token_scopes),
+            },
         }
 
 
@@ -240,7 +287,7 @@ def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) ->
             port=database["port"],
             database=database["database"],
             username=user["username"],
-            password=user["password"],
+            password=user.get("password"),
         )
         return STRINGS[databases.kind_of(database)][said["connection_string"]](access)
     return said["value"]
@@ -250,8 +297,10 @@ def _of_the_others(said: JsonObject) -> bool:
     return said.get("connection_string") == "azure_storage"
 
 
-def _login(work: Work, secret: dict[str, Any], said: JsonObject, source: JsonObject) -> JsonObject:
-    """Draw a login, unless it was drawn before; its password goes into *secret*."""
+def _login(
+    work: Work, said: JsonObject, source: JsonObject, options: ProvisionerOptions, secret: dict[str, Any]
+) -> JsonObject:
+    """Draw a login, unless it was drawn before; its password, if it has one, goes into *secret*."""
     record = work.instance.record
     database = record.get("database")
     if not database:
@@ -263,7 +312,11 @@ def _login(work: Work, secret: dict[str, Any], said: JsonObject, source: JsonObj
     secret.setdefault(
         "username", secrets.generated_username(LOGIN_PREFIX, _binding(work).key.hex, longest=longest)
     )
-    secret.setdefault("password", secrets.generated_password())
+    entra = said.get("entra")
+    if entra is None:
+        secret.setdefault("password", secrets.generated_password())
+    elif options.principal is None:
+        raise Impossible(_NO_PRINCIPAL)
     server = record["above"] if database["server"] == "parent" else record["main"]
     return {
         "verb": DATABASE_USER,
@@ -272,6 +325,17 @@ def _login(work: Work, secret: dict[str, Any], said: JsonObject, source: JsonObj
         "username": secret["username"],
         "resource": {"id": server["id"], "api_version": server["api_version"]},
         **({"roles": picked(said["roles"], source, "the roles")} if said.get("roles") else {}),
+        **({"entra": _entra(entra, source)} if entra is not None else {}),
+    }
+
+
+def _entra(said: JsonObject, source: JsonObject) -> JsonObject:
+    kind = pick(said["principal_type"], source) if "principal_type" in said else None
+    client = pick(said["client"], source) if "client" in said else None
+    return {
+        "principal": picked(said["principal"], source, "the principal"),
+        "principal_type": kind or "ServicePrincipal",
+        **({"client": client} if client else {}),
     }
 
 

@@ -9,13 +9,22 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class OwnPrincipal:
+    """The broker's own service principal: its object id, and the name under which database servers know it."""
+
+    object_id: str
+    name: str
+
+
+@dataclass(frozen=True)
 class ProvisionerOptions:
     """
     The broker's own identity and defaults for plans that name none.
 
     `poll_interval` is the shortest time between two looks at Azure's long work. `egress_addresses` are the IPv4
-    addresses from which the broker connects to database servers. `data_plane_ca_file` holds the certificates
-    trusted for these; None: those of the system.
+    addresses from which the broker connects to database servers. `data_plane_ca_file` holds the certificates trusted
+    for these; None: those of the system. `principal` is the broker's own in Entra; without one it administers no
+    database server by token, and makes no logins for Entra principals.
     """
 
     broker_id: str
@@ -26,3 +35,4 @@ class ProvisionerOptions:
     poll_interval: timedelta = timedelta(seconds=5)
     egress_addresses: Sequence[str] = ()
     data_plane_ca_file: Path | None = None
+    principal: OwnPrincipal | None = None

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from broker.domain.json_values import JsonObject
+from broker.provisioners.options import OwnPrincipal
 from broker.provisioners.recipe import Recipe, pick
 from broker.provisioners.verdicts import Contradiction
 
@@ -32,6 +33,7 @@ class Known:
     location: str
     tags: Mapping[str, str]
     egress_addresses: Sequence[str] = ()
+    principal: OwnPrincipal | None = None
     secrets: JsonObject = field(default_factory=dict, repr=False)
     parent: JsonObject = field(default_factory=dict)
     grown: Mapping[str, int] = field(default_factory=dict)
@@ -142,6 +144,9 @@ def _derived(word: str, given: JsonObject, known: Known) -> Any:
             return [{"value": address, "action": "Allow"} for address in addresses]
         case "extension_list":
             return ",".join(sorted(given.get("extensions", ())))
+        case "entra_administrators":
+            own = known.principal
+            return [] if own is None else [{"name": own.object_id, "principalName": own.name}]
         case "administrator_login" | "administrator_password":
             return known.secrets[word]
     raise ValueError(f"This version knows no value called {word!r}.")

@@ -61,6 +61,7 @@ def known_of(
         location=record["location"],
         tags=record["tags"],
         egress_addresses=tuple(str(address) for address in options.egress_addresses),
+        principal=options.principal,
         secrets=secret,
         parent=parent.record if parent else {},
         grown=grown or {},

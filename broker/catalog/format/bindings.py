@@ -21,9 +21,22 @@ class CredentialValue(OneOf):
     """A connection string, by the name of its form."""
 
 
-class DatabaseUserFile(Strict):
-    """A login of the binding's own, in the database of the `database` block."""
+class EntraFile(Strict):
+    """An Entra principal: it signs in by its own tokens, and the login has no password."""
 
+    principal: Pick
+    """A JMESPath expression that picks the principal's object id."""
+    principal_type: Pick | None = None
+    """A JMESPath expression that picks what the principal is; ServicePrincipal if left out."""
+    client: Pick | None = None
+    """A JMESPath expression that picks the principal's client id."""
+
+
+class DatabaseUserFile(Strict):
+    """A login of the binding's own; with no keys (`{}`) it has a password."""
+
+    entra: EntraFile | None = None
+    """For whom it is, in place of a password."""
     roles: Pick | None = None
     """A JMESPath expression that picks the login's roles in the database; the kind's own if left out."""
 

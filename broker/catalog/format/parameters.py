@@ -131,7 +131,13 @@ class DerivedValue(OneOf):
 
 
 BrokerValue = Literal[
-    "location", "tags", "firewall_rules", "ip_rules", "administrator_login", "administrator_password"
+    "location",
+    "tags",
+    "firewall_rules",
+    "ip_rules",
+    "administrator_login",
+    "administrator_password",
+    "entra_administrators",
 ]
 BrokerParameter = Annotated[
     Annotated[BrokerValue, Tag("word")] | Annotated[DerivedValue, Tag("derived")],

@@ -97,6 +97,8 @@ def _of_verbs(path: Place, verbs: Sequence[Verb], *, kind: DatabaseKind | None) 
             yield (*at, "database_user"), "needs a database block"
         elif verb.database_user is not None and verb.database_user.roles and kind and not kind.roles:
             yield (*at, "database_user", "roles"), "are unknown to this kind of database"
+        elif verb.database_user is not None and verb.database_user.entra and not (kind and kind.entra):
+            yield (*at, "database_user", "entra"), "is unknown to this kind of database"
         if verb.compose is not None and number != len(verbs) - 1:
             yield at, "'compose' is the last verb, once: what comes after it would reach nobody"
         if verb.compose is not None:
