@@ -20,6 +20,7 @@ RECIPE_FORMAT_WITH_MODES = 2
 RECIPE_FORMAT_WITH_KINDS = 3
 RECIPE_FORMAT_WITH_SECRETS = 4
 RECIPE_FORMAT_WITH_SQL_SERVER = 4
+RECIPE_FORMAT_WITH_REDIS = 4
 
 
 def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
@@ -170,6 +171,10 @@ def _recipe(
     if any(verb.database_user is not None and verb.database_user.entra for verb in verbs):
         # A version that knows no Entra would make a login with a password that nobody asked for.
         recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
+    composed = [value for verb in verbs if verb.compose for value in verb.compose.credentials.values()]
+    if any(value.connection_string == "redis_uri" for value in composed):
+        # A version that knows databases' connection strings only would look for a database.
+        recipe["format"] = RECIPE_FORMAT_WITH_REDIS
     return recipe
 
 

@@ -113,6 +113,12 @@ def simulate_azure(
             help="Program of a MySQL server, 8.0 or later; left out, the system's mysqld, if there is one.",
         ),
     ] = None,
+    redis_server: Annotated[
+        Path | None,
+        typer.Option(
+            help="The program redis-server, to stand behind each cache; without, caches cannot be reached."
+        ),
+    ] = None,
     cloud: Annotated[
         str, typer.Option(help="Which Azure to play: public, china, usgov or custom.")
     ] = "public",
@@ -165,6 +171,7 @@ def simulate_azure(
         at_most_databases=at_most_databases,
         template=template,
         mysqld=mysqld,
+        redis_server=redis_server,
         cloud=cloud,
         api_versions=versions,
         models=models,

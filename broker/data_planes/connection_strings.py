@@ -88,7 +88,7 @@ def mysql_ado_net(access: DatabaseAccess) -> str:
 def sqlserver_uri(access: DatabaseAccess) -> str:
     """A URL of go-mssqldb, which most URL parsers read (its README, "The connection string")."""
     return (
-        f"{_credentials_of('sqlserver', access)}@{_host(access)}:{access.port}"
+        f"{_credentials_of('sqlserver', access)}@{_bracketed(access.host)}:{access.port}"
         f"?database={_encoded(access.database)}&encrypt=true&TrustServerCertificate=false"
     )
 
@@ -103,7 +103,7 @@ def sqlserver_jdbc(access: DatabaseAccess) -> str:
         "trustServerCertificate": "false",
     }
     values = ";".join("{}={{{}}}".format(name, value.replace("}", "}}")) for name, value in parts.items())
-    return f"jdbc:sqlserver://{_host(access)}:{access.port};{values}"
+    return f"jdbc:sqlserver://{_bracketed(access.host)}:{access.port};{values}"
 
 
 def sqlserver_ado_net(access: DatabaseAccess) -> str:
@@ -153,6 +153,11 @@ def azure_storage(account: str, secret: str, endpoints: Mapping[str, str]) -> st
     return ";".join(f"{name}={value}" for name, value in {**parts, **signed}.items())
 
 
+def redis_uri(host: str, port: int, password: str) -> str:
+    """A URI of Redis over TLS for the user that needs no name (IANA, "rediss")."""
+    return f"rediss://:{_encoded(password)}@{_bracketed(host)}:{port}/0"
+
+
 def _url(scheme: str, access: DatabaseAccess) -> str:
     return f"{_credentials_of(scheme, access)}@{_place(access)}"
 
@@ -172,7 +177,7 @@ def _if_any(name: str, value: str | None) -> dict[str, str]:
 
 
 def _place(access: DatabaseAccess) -> str:
-    return f"{_host(access)}:{access.port}/{_encoded(access.database)}"
+    return f"{_bracketed(access.host)}:{access.port}/{_encoded(access.database)}"
 
 
 def _quoted(parts: Mapping[str, str]) -> str:
@@ -184,5 +189,5 @@ def _encoded(part: str) -> str:
     return quote(part, safe="")
 
 
-def _host(access: DatabaseAccess) -> str:
-    return f"[{access.host}]" if ":" in access.host else access.host
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -17,10 +17,10 @@ from broker.data_planes.base import EntraPrincipal, Refused
 from broker.data_planes.connection_strings import DatabaseAccess
 from broker.data_planes.engines import STRINGS, engine
 from broker.domain.bindings import ServiceBinding
+from broker.domain.credential_strings import ENDPOINT_KEYS, MADE_OF
 from broker.domain.instances import InstanceState
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
-from broker.domain.storage_credentials import ENDPOINT_KEYS
 from broker.provisioners import databases, sas_policies, sub_resources
 from broker.provisioners.base import Cost, Next, Outcome, StepFailed, Work
 from broker.provisioners.options import ProvisionerOptions
@@ -275,6 +275,9 @@ def composed(verbs: Sequence[JsonObject], source: JsonObject) -> tuple[JsonObjec
 def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) -> Any:
     if "pick" in said:
         return pick(said["pick"], source)
+    if said.get("connection_string") == "redis_uri":
+        host, port, password = (composed_before[key] for key in ("host", "port", "password"))
+        return connection_strings.redis_uri(host, port, password)
     if _of_the_others(said):
         before = composed_before
         endpoints = {service: before[key] for service, key in ENDPOINT_KEYS.items() if key in before}
@@ -294,7 +297,7 @@ def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) ->
 
 
 def _of_the_others(said: JsonObject) -> bool:
-    return said.get("connection_string") == "azure_storage"
+    return said.get("connection_string") in MADE_OF
 
 
 def _login(

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from broker.simulator import blobs, cosmos_db, mysql, postgresql, service_bus, storage
+from broker.simulator import blobs, cosmos_db, mysql, postgresql, redis, service_bus, storage
 from broker.simulator.arm import Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
@@ -61,6 +61,7 @@ class Simulator:
         clock: Simulated time.
         durations: How long things take in it.
         lagging: Types that this cloud serves at an older api-version only.
+        caches: The real Redis servers behind simulated caches.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Simulator:
         durations: Durations | None = None,
         state: State,
         lagging: Lagging | None = None,
+        caches: redis.Caches | None = None,
     ) -> None:
         durations = durations or Durations()
         self.state = state
@@ -88,6 +90,7 @@ class Simulator:
             *storage.kinds(self.state, durations),
             *service_bus.kinds(self.state, durations),
             *cosmos_db.kinds(self.state, durations),
+            *redis.kinds(self.state, durations, caches),
         ]
         resources = Resources(self.state, clock, every, Described(self.state, durations))
         deployments = Deployments(self.state, resources, clock, durations)

@@ -20,6 +20,8 @@ class Durations:
     service_bus_namespace: timedelta = timedelta(seconds=60)
     cosmos_account: timedelta = timedelta(seconds=240)
     cosmos_key: timedelta = timedelta(seconds=60)
+    redis_cluster: timedelta = timedelta(seconds=600)
+    redis_database: timedelta = timedelta(seconds=60)
     resource_group: timedelta = timedelta(seconds=2)
     deployment: timedelta = timedelta(seconds=5)
     registration: timedelta = timedelta(seconds=60)

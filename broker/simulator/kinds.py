@@ -108,3 +108,6 @@ class Kind:
         """
         del body
         raise ArmError(400, "InvalidResourceAction", f"'{resource.id.type}' has no action '{name}'.")
+
+    async def acted(self, resource: Resource, name: str) -> None:
+        """Make real what an action that takes long has changed; *name* in lower case."""

@@ -284,6 +284,7 @@ class Resources:
         try:
             await self._clock.sleep(kind.duration("action"))
             kind.action(resource, name, body)
+            await kind.acted(resource, name)
         except Exception as failed:  # noqa: BLE001  likewise
             error = _failure(failed, frozenset())
         self._release(resource, kind, operation, error)

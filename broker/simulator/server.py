@@ -33,6 +33,7 @@ from broker.simulator.listeners import (
     write_private,
 )
 from broker.simulator.proxy import proxying
+from broker.simulator.redis import Caches
 from broker.simulator.resource_types import ResourceTypes
 from broker.simulator.sign_in import SignIn
 from broker.simulator.state import State
@@ -49,12 +50,12 @@ class SimulatorOptions:
 
     *folder* is made if absent and holds all its files; *port* 0 takes a free one; *durations* are seconds of
     simulated time by the names of `Durations`; *template_folder* keeps the data folder that database servers
-    are copied from, for several simulators. *mysqld* is the program of a MySQL server; without one,
-    there and in the system, nothing answers behind MySQL servers.
-    *cloud* is one of `broker.simulator.clouds`; without *data_planes*
-    resources have the host names of that cloud and nothing behind them. *api_versions*, by resource type, are the only
-    ones at which a lagging cloud serves these types. *models* is a folder of model files besides the shipped ones;
-    of *unchecked* types, each with an api-version, any body is taken. *http* opens a second port without TLS,
+    are copied from, for several simulators; *mysqld* is the program of a MySQL server (without one, there and in
+    the system, nothing answers behind MySQL servers), *redis_server* the one that stands behind caches.
+    *cloud* is one of `broker.simulator.clouds`; without *data_planes* resources have the host names of that cloud
+    and nothing behind them. *api_versions*, by resource type, are the only ones at which a lagging cloud serves
+    these types. *models* is a folder of model files besides the shipped ones; of *unchecked* types, each with an
+    api-version, any body is taken. *http* opens a second port without TLS,
     *proxy* one that leads the cloud's own names here.
     """
 
@@ -66,6 +67,7 @@ class SimulatorOptions:
     durations: Mapping[str, float] | None = None
     template_folder: Path | None = None
     mysqld: Path | None = None
+    redis_server: Path | None = None
     cloud: str = "public"
     api_versions: Mapping[str, str] | None = None
     models: Path | None = None
@@ -160,6 +162,10 @@ async def running(
         stack.push_async_callback(servers.close)
         mysql_servers = databases if databases is not None else _mysql_servers(options, authority, cloud)
         stack.push_async_callback(mysql_servers.close)
+        _write_whole(options.folder / "ca.pem", authority.certificate_pem.decode())
+        caches = _caches(options, authority)
+        if caches is not None:
+            stack.push_async_callback(caches.close)
         state = State(cloud=cloud, types=types)
         state.origin = f"https://{address(listener)}"
         if options.data_planes:
@@ -188,9 +194,9 @@ async def running(
             durations=durations,
             state=state,
             lagging=lagging,
+            caches=caches,
         )
         stack.push_async_callback(app.close)
-        _write_whole(options.folder / "ca.pem", authority.certificate_pem.decode())
         names = [options.host, "127.0.0.1", "localhost", *(cloud.hosts if proxy else ())]
         tls = tls_context(authority, names, options.folder)
         await stack.enter_async_context(served(app, listener, tls))
@@ -264,6 +270,20 @@ def _issuing(authority: CertificateAuthority, *, by_rsa: bool) -> Callable[[list
         return issued.certificate_pem, issued.key_pem
 
     return issue
+
+
+def _caches(options: SimulatorOptions, authority: CertificateAuthority) -> Caches | None:
+    if options.redis_server is None or not options.data_planes:
+        return None
+    from broker.simulator.databases.redis_servers import RedisServers  # noqa: PLC0415  as the other servers
+
+    if not os.access(options.redis_server, os.X_OK):
+        raise SimulatorCannotStart(f"{options.redis_server} is no program that can be run as a Redis server")
+    return RedisServers(
+        options.redis_server,
+        issue_certificate=_issuing(authority, by_rsa=False),
+        ca_file=(options.folder / "ca.pem").resolve(),
+    )
 
 
 def _kept(path: Path) -> str:

@@ -7,6 +7,7 @@ from broker.catalog.reader import check
 WHOLE = "azure-postgresql.yaml"
 STORAGE = "azure-storage-blob.yaml"
 CHILD = "azure-postgresql-database.yaml"
+REDIS = "azure-managed-redis.yaml"
 TEMPLATE = "server-with-database.json"
 
 
@@ -115,6 +116,12 @@ SPOILT = {
         "connection_string: uri",
         "connection_string: url",
         "'uri', 'jdbc'",
+    ),
+    "a connection string without what it is made of": (
+        REDIS,
+        "              password: {pick: made.keys.key}\n",
+        "",
+        "needs 'password'",
     ),
     "high availability": (
         WHOLE,

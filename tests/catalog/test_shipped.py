@@ -140,6 +140,10 @@ def test_what_a_newer_release_wrote_into_a_document_is_left_out():
     assert from_text(json.dumps(document), revision=1, digest="").offerings == CATALOG.offerings
 
 
+def test_what_older_releases_would_compose_wrongly_has_a_format_that_they_refuse():
+    assert {plan.recipe["format"] for plan in offering("azure-managed-redis").plans} == {4}
+
+
 def test_a_kind_of_database_that_older_releases_do_not_know_has_a_format_that_they_refuse(tmp_path):
     folder = tmp_path / "mysql"
     shutil.copytree(shipped("catalog") / "postgresql", folder)

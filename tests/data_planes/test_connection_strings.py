@@ -3,6 +3,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
+from redis.connection import SSLConnection, parse_url
 
 from broker.data_planes.connection_strings import (
     DatabaseAccess,
@@ -12,6 +13,7 @@ from broker.data_planes.connection_strings import (
     mysql_ado_net,
     mysql_jdbc,
     mysql_uri,
+    redis_uri,
     sqlserver_ado_net,
     sqlserver_jdbc,
     sqlserver_uri,
@@ -217,3 +219,12 @@ def test_plans_are_told_of_the_strings_that_there_are():
     }
     for kind in DATABASE_KINDS:
         assert engine(kind).LONGEST_USERNAME >= 32
+
+
+@given(host=hosts, port=st.integers(1, 65535), password=texts)
+def test_redis_py_reads_from_the_uri_what_went_into_it(host, port, password):
+    read = parse_url(redis_uri(host, port, password))
+
+    assert (read["host"], read["port"], read["password"], read["db"]) == (host, port, password, 0)
+    assert "username" not in read
+    assert read["connection_class"] is SSLConnection

@@ -17,7 +17,7 @@ class CredentialValue(OneOf):
     """A JMESPath expression; what picks nothing is left out."""
     value: Any = None
     """The same for every binding; no secret."""
-    connection_string: Literal["uri", "jdbc", "libpq", "ado_net", "azure_storage"] | None = None
+    connection_string: Literal["uri", "jdbc", "libpq", "ado_net", "azure_storage", "redis_uri"] | None = None
     """A connection string, by the name of its form."""
 
 

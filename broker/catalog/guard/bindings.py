@@ -10,8 +10,8 @@ from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, St
 from broker.catalog.format.bindings import DRAWN, ChildFile
 from broker.catalog.guard.picks import Said, faults_of_pick
 from broker.catalog.guard.plans import faults_of_secret
+from broker.domain.credential_strings import MADE_OF, NEEDED
 from broker.domain.databases import DATABASE_KINDS, DatabaseKind
-from broker.domain.storage_credentials import MADE_OF
 
 _ANSWER = frozenset({"answer"})
 """What only an action's own picks may pick from."""
@@ -51,7 +51,10 @@ def faults_of_credentials(read: OfferingFile) -> Iterator[Said]:
     composed = [verb.compose.credentials for _, verb in verbs_of(read) if verb.compose is not None]
     keys = {key for credentials in composed for key in credentials}
     bound = {
-        key for said in composed if any(map(_of_the_others, said.values())) for key in MADE_OF & said.keys()
+        key
+        for said in composed
+        for value in said.values()
+        for key in MADE_OF.get(value.connection_string or "", frozenset()) & said.keys()
     }
     for number, plan in enumerate(read.plans):
         changes = plan.credentials
@@ -156,7 +159,12 @@ def _of_body(path: Place, body: Any) -> Iterator[Said]:
 
 def _of_compose(path: Place, compose: ComposeFile, *, kind: DatabaseKind | None) -> Iterator[Said]:
     for key, value in compose.credentials.items():
-        yield from _of_credential((*path, "credentials", key), value, kind=kind)
+        at = (*path, "credentials", key)
+        yield from _of_credential(at, value, kind=kind)
+        for missing in sorted(
+            NEEDED.get(value.connection_string or "", frozenset()) - compose.credentials.keys()
+        ):
+            yield at, f"is made of the other credentials and needs '{missing}'"
     for place, endpoint in enumerate(compose.endpoints):
         for key in ("host", "port"):
             yield from faults_of_pick((*path, "endpoints", place, key), getattr(endpoint, key))
@@ -165,7 +173,7 @@ def _of_compose(path: Place, compose: ComposeFile, *, kind: DatabaseKind | None)
 def _of_credential(path: Place, value: CredentialValue, *, kind: DatabaseKind | None) -> Iterator[Said]:
     if value.pick is not None:
         yield from faults_of_pick((*path, "pick"), value.pick)
-    if value.connection_string is None or _of_the_others(value):
+    if value.connection_string is None or value.connection_string in MADE_OF:
         return
     if kind is None:
         yield path, "needs a database block"
@@ -179,8 +187,3 @@ def _kind(read: OfferingFile) -> DatabaseKind | None:
 
 def _listed(kind: DatabaseKind) -> str:
     return ", ".join(sorted(kind.connection_strings))
-
-
-def _of_the_others(value: CredentialValue) -> bool:
-    """Whether a connection string is made from the other credentials."""
-    return value.connection_string == "azure_storage"
