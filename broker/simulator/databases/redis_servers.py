@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from broker.simulator.databases import launch
 from broker.simulator.listeners import write_private
 
+_LAUNCH = Path(__file__).with_name("launch.py")
 _START_WITHIN = timedelta(seconds=20)
 _STOP_WITHIN = timedelta(seconds=10)
 _LOOK_EVERY = timedelta(milliseconds=10)
@@ -140,7 +141,8 @@ class RedisServers:
         write_private(folder / "key.pem", key)
         settings = _settings(folder, address, self._ca_file, hashlib.sha256(password.encode()).hexdigest())
         (folder / "redis.conf").write_text("\n".join(settings) + "\n")
-        launched = [sys.executable, "-I", "-S", launch.__file__, "-1", "-1", str(os.getpid())]
+        ends = str(signal.SIGTERM.value)
+        launched = [sys.executable, "-I", "-S", str(_LAUNCH), "-1", "-1", str(os.getpid()), ends]
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603  # a program that whoever starts the simulator named, no shell
                 [*launched, str(self._program), str(folder / "redis.conf")],
