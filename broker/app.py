@@ -401,6 +401,7 @@ def _provisioner_options(settings: Settings) -> ProvisionerOptions:
         tenant_id=settings.azure_tenant_id,
         poll_interval=settings.azure_poll_interval,
         egress_addresses=tuple(str(address) for address in settings.egress_addresses),
+        adoption_scopes=settings.adoption_scopes,
         data_plane_ca_file=settings.data_plane_ca_file,
         principal=OwnPrincipal(settings.azure_principal_id, settings.azure_principal_name)
         if settings.azure_principal_id and settings.azure_principal_name

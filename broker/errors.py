@@ -25,6 +25,7 @@ The refusals of the broker, one class each; code and status belong to the class.
     │   ├── ParentUnknown               the parent that a child names does not exist in its scope
     │   ├── InstanceUnusable            its creation or deletion has failed
     │   ├── InstanceMissing             it was deleted in Azure, past the broker
+    │   ├── ResourceTaken               another service instance has what is to be adopted
     │   ├── QuotaUsedUp                 the tenant has as many instances as tenant rules grant
     │   ├── NotPossibleNow              Azure would refuse it until an operator has mended something
     │   ├── SealingKeyMissing           its stored values cannot be opened
@@ -347,6 +348,17 @@ class NotPossibleNow(Unprocessable):
     def __init__(self, code: str, description: str) -> None:
         super().__init__(description)
         self.code = code
+
+
+class ResourceTaken(Unprocessable):
+    """What is to be adopted belongs to another service instance, which adopted or made it; nothing has changed."""
+
+    code = "AlreadyManaged"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Another service instance of this broker has {shown(name)} already. Use that one, or delete it first."
+        )
 
 
 class QuotaUsedUp(Unprocessable):

@@ -237,6 +237,19 @@ def _addresses(value: Any) -> Any:
 
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_addresses)]
 
+_SCOPE = re.compile(r"/subscriptions/[^/\s]+(?:/resourceGroups/[^/\s]+)?", re.IGNORECASE)
+
+
+def _scopes(value: Any) -> Any:
+    scopes = tuple(str(item).rstrip("/") for item in _comma_list(value))
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            raise ValueError(f"'{scope}' is no id of a subscription or of a resource group")
+    return scopes
+
+
+Scopes = Annotated[tuple[str, ...], BeforeValidator(_scopes)]
+
 
 def _names(value: Any) -> Any:
     return tuple(str(item) for item in _comma_list(value))

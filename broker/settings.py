@@ -37,6 +37,7 @@ from broker.setting_values import (
     Port,
     ProxyUrl,
     ReadableFile,
+    Scopes,
     SealingKey,
     SealingKeys,
 )
@@ -205,6 +206,11 @@ class Settings(DatabaseSettings):
     )
     data_plane_ca_file: CertificatesFile | None = Field(
         default=None, description="Certificates (PEM) trusted for database servers instead of the system's."
+    )
+    adoption_scopes: Scopes = Field(
+        default=(),
+        description="Resource ids of the subscriptions and resource groups from which plans may adopt what exists, "
+        "with commas between. The broker's own subscription if unset. It says nothing of plans that adopt nothing.",
     )
     egress_addresses: Addresses = Field(
         default=(), description="IPv4 addresses the broker connects from; database firewalls let these in."

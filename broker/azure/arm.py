@@ -32,6 +32,7 @@ API_VERSIONS: Mapping[str, str] = {
     "Microsoft.Resources/resourceGroups": "2025-04-01",
     "Microsoft.Resources/resources": "2025-04-01",
     "Microsoft.Resources/providers": "2025-04-01",
+    "Microsoft.Resources/tags": "2025-04-01",
     "Microsoft.Resources/locations": "2022-12-01",
     "Microsoft.Authorization/permissions": "2022-04-01",
     "Microsoft.Authorization/roleAssignments": "2022-04-01",
@@ -180,6 +181,26 @@ class Arm:
             query={"$filter": _filter_of(tags)},
         )
         return [resource async for resource in found if _carries(resource, tags)]
+
+    async def merge_tags(self, resource_id: str, tags: Mapping[str, str], *, client_request_id: str) -> None:
+        """Set these tags on a resource; its others, and the resource itself, stay as they are."""
+        await self._change_tags(resource_id, "Merge", tags, client_request_id)
+
+    async def remove_tags(self, resource_id: str, tags: Mapping[str, str], *, client_request_id: str) -> None:
+        """Take these tags off a resource where they have these values; what is not there is no error."""
+        await self._change_tags(resource_id, "Delete", tags, client_request_id)
+
+    async def _change_tags(
+        self, resource_id: str, operation: str, tags: Mapping[str, str], client_request_id: str
+    ) -> None:
+        await self._caller.call(
+            "PATCH",
+            f"{resource_id}/providers/Microsoft.Resources/tags/default",
+            self._api_versions["Microsoft.Resources/tags"],
+            client_request_id=client_request_id,
+            body={"operation": operation, "properties": {"tags": dict(tags)}},
+            accept=(200, 202),
+        )
 
     # Resource groups
 

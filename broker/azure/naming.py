@@ -23,6 +23,8 @@ BROKER_TAG = "osb-broker-id"
 PLATFORM_TAG = "osb-platform"
 INSTANCE_TAG = "osb-instance-id"
 GENERATION_TAG = "osb-generation"
+ADOPTED_TAG = "osb-adopted"
+"""Besides the four, of what was there before the broker: without a record it is no orphan, and nobody's to delete."""
 
 MAX_TAG_VALUE = 256
 _HASHED = "sha256-"

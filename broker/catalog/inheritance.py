@@ -12,7 +12,7 @@ from broker.catalog.files import Document
 
 AT_MOST_STEPS = 3
 """From a plan to the last one it extends; who reads it must still find what holds."""
-_OWN = frozenset({"id", "name", "description", "free", "extends", "updates_to"})
+_OWN = frozenset({"id", "name", "description", "free", "extends", "updates_to", "adopt", "deletes_adopted"})
 _LAID_OVER = frozenset({"fixed", "user", "metadata"})
 
 
@@ -20,8 +20,8 @@ def written_out(document: Document) -> tuple[Document, list[Fault]]:
     """
     Give each plan that `extends` another one what it does not say itself.
 
-    Never taken over are id, name, description, `free` and the plans it can become; `fixed`, `user` and `metadata`
-    are laid over the other plan's, key by key. With faults the document is returned as it was.
+    Never taken over are id, name, description, `free`, the plans it can become and what it lets adopt; `fixed`, `user`
+    and `metadata` are laid over the other plan's, key by key. With faults the document is returned as it was.
     """
     plans = document.data.get("plans") if isinstance(document.data, dict) else None
     if not isinstance(plans, list) or not any(isinstance(plan, dict) and "extends" in plan for plan in plans):

@@ -7,7 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from broker.catalog import schemas
-from broker.catalog.format import CredentialChangesFile, OfferingFile, PlanFile, UserParameter, Verb
+from broker.catalog.format import (
+    AdoptFile,
+    CredentialChangesFile,
+    OfferingFile,
+    PlanFile,
+    UserParameter,
+    Verb,
+)
 from broker.catalog.templates import Template
 from broker.domain.catalog import MaintenanceInfo, ServiceOffering, ServicePlan
 from broker.domain.databases import DATABASE_KINDS
@@ -21,6 +28,7 @@ RECIPE_FORMAT_WITH_KINDS = 3
 RECIPE_FORMAT_WITH_SECRETS = 4
 RECIPE_FORMAT_WITH_SQL_SERVER = 4
 RECIPE_FORMAT_WITH_REDIS = 4
+RECIPE_FORMAT_WITH_ADOPTION = 4
 
 
 def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
@@ -55,8 +63,24 @@ def user_parameters(read: OfferingFile, plan: PlanFile) -> dict[str, UserParamet
     return found
 
 
+def adoption_of(read: OfferingFile, plan: PlanFile) -> schemas.Adoption | None:
+    """Return what users of this plan give to adopt something; None if the plan lets nothing be adopted."""
+    if read.adopt is None or not plan.adopt:
+        return None
+    return schemas.Adoption(
+        modes=tuple(plan.adopt),
+        only=read.adopt.only,
+        by_id=read.adopt.resource is None,
+        deletes=plan.deletes_adopted,
+        parameters=read.adopt.parameters,
+    )
+
+
 def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent: str | None) -> ServicePlan:
     user = user_parameters(read, plan)
+    if read.adopt and read.adopt.only and "manage" not in plan.adopt:
+        # Nothing is ever deployed, so nothing of the template can be asked for.
+        user = {}
     bindable = read.bindable if plan.bindable is None else plan.bindable
     maintenance = plan.maintenance_info
     return ServicePlan(
@@ -75,12 +99,21 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
         else None,
         metadata=_metadata(plan),
         create_schema=schemas.create_schema(
-            user, template.parameters, takes_alias=read.takes_alias, has_parent=parent is not None
+            user,
+            template.parameters,
+            takes_alias=read.takes_alias,
+            has_parent=parent is not None,
+            adoption=adoption_of(read, plan),
         ),
-        update_schema=schemas.update_schema(user, template.parameters),
+        update_schema=schemas.update_schema(
+            {**user, **(read.adopt.parameters if read.adopt and plan.adopt else {})}, template.parameters
+        ),
         bind_schema=schemas.bind_schema(read.bind_parameters, read.binding_modes) if bindable else None,
         grows_only=tuple(name for name, p in user.items() if p.grows_only),
-        sensitive=tuple(name for name, p in user.items() if p.sensitive or _secure(template, name)),
+        sensitive=(
+            *(name for name, p in user.items() if p.sensitive or _secure(template, name)),
+            *(name for name, p in (read.adopt.parameters if read.adopt else {}).items() if p.sensitive),
+        ),
         bind_sensitive=tuple(name for name, p in read.bind_parameters.items() if p.sensitive),
         refused=dict(read.parameters.refused),
         bind_refused=dict(read.bind_refused),
@@ -155,12 +188,17 @@ def _recipe(
             for name, parameter in read.bind_parameters.items()
             if parameter.default is not None
         }
+    if read.adopt:
+        recipe["adopt"] = _adopt(read.adopt, plan)
+        if plan.adopt:
+            # A version that knows no adoption would make something new instead.
+            recipe["format"] = RECIPE_FORMAT_WITH_ADOPTION
     if read.database:
         port = read.database.port or DATABASE_KINDS[read.database.kind].port
         recipe["database"] = read.database.model_dump(exclude_none=True) | {"port": port}
         if read.database.kind != "postgresql":
             # A version that knows one kind would speak PostgreSQL to whatever server it is.
-            recipe["format"] = RECIPE_FORMAT_WITH_KINDS
+            recipe["format"] = max(recipe["format"], RECIPE_FORMAT_WITH_KINDS)
     modes = read.binding_modes.modes.values() if read.binding_modes else ()
     verbs = [*read.binding, *(verb for mode in modes for verb in mode.binding)]
     if read.database and read.database.kind == "sqlserver":
@@ -192,6 +230,23 @@ def _verbs(verbs: Sequence[Verb], changes: CredentialChangesFile | None) -> list
                 **more,
             }
     return found
+
+
+def _adopt(said: AdoptFile, plan: PlanFile) -> JsonObject:
+    written = said.model_dump(include={"only", "resource", "require", "names", "outputs"}, exclude_none=True)
+    if said.administrator:
+        port = said.administrator.port or DATABASE_KINDS[said.administrator.kind].port
+        written["administrator"] = said.administrator.model_dump(exclude_none=True) | {"port": port}
+    return {
+        **written,
+        "modes": list(plan.adopt),
+        "deletes": plan.deletes_adopted,
+        "parameters": {
+            name: {"default": parameter.default} if parameter.default is not None else {}
+            for name, parameter in said.parameters.items()
+        },
+        "needed": [name for name, parameter in said.parameters.items() if parameter.required],
+    }
 
 
 def _user(parameter: UserParameter, in_template: bool) -> JsonObject:  # noqa: FBT001 - private

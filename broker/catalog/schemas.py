@@ -7,10 +7,12 @@ Draft-04 (spec, "Schemas Object"), at most 64 kB, no reference to the outside. P
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from broker.catalog.format import BindingModesFile, UserParameter
 from broker.catalog.templates import TemplateParameter
+from broker.domain.adoption import DELETE, DELETE_POLICY, MODE, RESOURCE_ID, RETAIN, AdoptionMode
 from broker.domain.json_values import JsonObject
 
 DRAFT_04 = "http://json-schema.org/draft-04/schema#"
@@ -28,22 +30,77 @@ PARENT_ALIAS: JsonObject = {
 }
 
 
+RESOURCE: JsonObject = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 1000,
+    "pattern": "^/subscriptions/",
+    "description": "Azure resource id of what exists already and is to be taken over.",
+}
+_MODES: JsonObject = {
+    AdoptionMode.BIND_ONLY: "bind-only: it is never changed or deleted",
+    AdoptionMode.MANAGE: "manage: it is tagged as the broker's, and updates change it",
+}
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What of a plan's adoption users see; `by_id`: they name the resource by its id."""
+
+    modes: tuple[str, ...]
+    only: bool
+    by_id: bool
+    deletes: bool
+    parameters: Mapping[str, UserParameter]
+
+
 def create_schema(
     user: Mapping[str, UserParameter],
     template: Mapping[str, TemplateParameter],
     *,
     takes_alias: bool = False,
     has_parent: bool = False,
+    adoption: Adoption | None = None,
 ) -> JsonObject:
     """Make the schema of what a provision request may give."""
     properties = {name: _property(user[name], template.get(name)) for name in user}
     required = [name for name in user if _required(user[name], template.get(name))]
+    rules: JsonObject = {}
+    if adoption is not None:
+        properties.update(_of_adoption(adoption))
+        if adoption.only:
+            # What is deployed over an adopted resource leaves as it is what users do not give.
+            required = [name for name, parameter in adoption.parameters.items() if parameter.required]
+            required += [RESOURCE_ID] if adoption.by_id else []
+        elif required:
+            rules, required = {"anyOf": [{"required": [RESOURCE_ID]}, {"required": required}]}, []
     if takes_alias:
         properties["alias"] = ALIAS
     if has_parent:
         properties["parentAlias"] = PARENT_ALIAS
         required.append("parentAlias")
-    return _object(properties, required)
+    return {**_object(properties, required), **rules}
+
+
+def _of_adoption(adoption: Adoption) -> dict[str, JsonObject]:
+    properties = {name: _property(parameter, None) for name, parameter in adoption.parameters.items()}
+    if adoption.by_id:
+        properties[RESOURCE_ID] = RESOURCE
+    if len(adoption.modes) > 1:
+        properties[MODE] = {
+            "type": "string",
+            "enum": list(adoption.modes),
+            "default": AdoptionMode.BIND_ONLY.value,
+            "description": f"What the broker may do with it. {'. '.join(_MODES.values())}.",
+        }
+    if adoption.deletes:
+        properties[DELETE_POLICY] = {
+            "type": "string",
+            "enum": [RETAIN, DELETE],
+            "default": RETAIN,
+            "description": "What becomes of a resource adopted by manage when its service instance is deleted.",
+        }
+    return properties
 
 
 def update_schema(user: Mapping[str, UserParameter], template: Mapping[str, TemplateParameter]) -> JsonObject:

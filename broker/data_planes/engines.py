@@ -22,6 +22,9 @@ class Engine(Protocol):
 
     LONGEST_USERNAME: int
 
+    async def check_administrator(self, server: Server) -> None:
+        """Sign in as the administrator, and change nothing."""
+
     async def prepare_database(
         self, server: Server, database: str, *, owner_role: str, extensions: Iterable[str] = ()
     ) -> None:

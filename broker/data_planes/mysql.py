@@ -56,6 +56,17 @@ _SESSIONS_END_WITHIN = timedelta(seconds=10)
 _LOOK_EVERY = timedelta(milliseconds=50)
 
 
+async def check_administrator(server: Server) -> None:
+    """
+    See that the administrator can sign in; nothing is changed.
+
+    Raises:
+        Refused: The server does not accept the name and the password.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    await administering(server, lambda cursor: cursor.execute("SELECT 1"))
+
+
 async def prepare_database(
     server: Server, database: str, *, owner_role: str = "", extensions: Iterable[str] = ()
 ) -> None:

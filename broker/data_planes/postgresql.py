@@ -72,6 +72,25 @@ def _again_on_conflict(
     return until_free
 
 
+async def check_administrator(server: Server) -> None:
+    """
+    See that the administrator can sign in and may make roles; nothing is changed.
+
+    Raises:
+        Refused: The server does not accept the name and the password.
+        StatementFailed: Whoever this is may make no roles.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    async with connected(server, MAINTENANCE_DATABASE) as connection:
+        if not await _asks(
+            connection, "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
+        ):
+            raise StatementFailed(
+                f"The role {server.administrator!r} may make no logins on {server.host}.",
+                sqlstate=InsufficientPrivilege.sqlstate or "42501",
+            )
+
+
 @_again_on_conflict
 async def prepare_database(
     server: Server, database: str, *, owner_role: str, extensions: Iterable[str] = ()

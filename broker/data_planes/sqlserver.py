@@ -57,6 +57,16 @@ async def prepare_database(
         raise ValueError("Azure SQL has no owner roles and no extensions.")
 
 
+async def check_administrator(server: Server) -> None:
+    """
+    See that the administrator can sign in to `master`; nothing is changed.
+
+    Raises:
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    await sign_in(server, "master")
+
+
 async def sign_in(server: Server, database: str) -> None:
     """
     Sign in as the administrator and out again. A database that was paused begins to resume.

@@ -22,6 +22,8 @@ class Foresight:
     region: str | None = None
     resource_group: str | None = None
     dashboard_url: str | None = None
+    adopts: str | None = None
+    """Id of what exists already and is taken over, in lower case; no two living instances have the same."""
 
 
 Foresee: TypeAlias = Callable[[ServicePlan, ServiceInstance, ServiceInstance | None], Foresight]

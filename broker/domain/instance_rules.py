@@ -15,6 +15,7 @@ The table is total: a DELETE is legal in every state (a parent with children say
 
 from __future__ import annotations
 
+from broker.domain.adoption import adopted_as
 from broker.domain.catalog import Catalog, ServicePlan
 from broker.domain.decisions import (
     AlreadyDone,
@@ -211,6 +212,11 @@ def _asked(
     find = catalog.orderable if other_plan else catalog.plan
     offering, plan = find(instance.service_offering_id, plan_id)
     _check_maintenance(plan, request.maintenance_version)
+    if other_plan and adopted_as(instance.record) is not None:
+        raise ChangeNotSupported(
+            f"{_named(instance)} was adopted and cannot move to another service plan. Delete it, which leaves what was "
+            "adopted, and adopt that under the other plan."
+        )
     if other_plan:
         current = next((each for each in offering.plans if each.id == applied.service_plan_id), None)
         if not (current.plan_updateable if current else offering.plan_updateable):

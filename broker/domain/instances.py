@@ -130,6 +130,8 @@ class ServiceInstance:
     catalog_revision: int = 0
     terms: JsonObject = field(default_factory=dict)
     """What tenant rules gave it, and which; see `tenant_terms`. Rules that change later change nothing of it."""
+    adopts: str | None = None
+    """Id in lower case of what it takes over; no two living instances have the same."""
     missing_since: datetime | None = None
     """Since when its main resource is not there in Azure; found out by the inventory, which alone writes it."""
 

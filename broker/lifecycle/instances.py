@@ -36,6 +36,7 @@ from broker.errors import (
     NeverPossible,
     NotFound,
     NotPossibleNow,
+    ResourceTaken,
     StillRunning,
     StoreUnavailable,
     shown,
@@ -270,7 +271,7 @@ class Instances:
                 await tenancy.check_quotas(tx, order, request.instance_id)
                 if dry_run:
                     # Nobody's order is to be refused for it, and no child is to find it.
-                    instance = replace(instance, alias=None)
+                    instance = replace(instance, alias=None, adopts=None)
                 await instances.add(tx, instance)
             else:
                 instance = await self._afresh(tx, instance, request, order, catalog.revision)
@@ -279,7 +280,7 @@ class Instances:
             operation = self._operation(tx, instance, OperationKind.PROVISION, caller, plan, catalog.revision)
             # A child waits for its parent first, and what an earlier try has left goes first: neither is to be awaited.
             new = isinstance(decision, Create) and instance.parent_key is None
-            checking = new and (dry_run or plan.preflight != "none")
+            checking = new and (dry_run or plan.preflight != "none" or instance.adopts is not None)
             if checking:
                 operation = replace(
                     operation,
@@ -402,7 +403,10 @@ class Instances:
             catalog_revision=revision,
             terms=order.written(),
         )
-        return self._foreseen(plan, instance, parent)
+        foreseen = self._foreseen(plan, instance, parent)
+        if foreseen.adopts is not None and await instances.has_resource(tx, foreseen.adopts):
+            raise ResourceTaken(foreseen.adopts.rpartition("/")[2])
+        return foreseen
 
     async def _afresh(
         self,
@@ -440,6 +444,7 @@ class Instances:
             region=seen.region,
             resource_group=seen.resource_group,
             dashboard_url=seen.dashboard_url,
+            adopts=seen.adopts,
         )
 
     def _moved(self, instance: ServiceInstance, request: UpdateRequest) -> ServiceInstance:

@@ -3,9 +3,9 @@ The generic provisioner: an ARM template, parameters derived from the order, a d
 
 Phases, which are kept in operation rows and therefore never change their meaning:
 
-    create  [check ->] "" -> [group ->] submit -> wait -> database -> done
-    update  "" -> submit -> wait -> remove -> database -> done
-    delete  "" -> remove -> roles -> history -> done
+    create  [check ->] "" -> [group ->] submit -> wait -> database -> done, or, to adopt, [check ->] "" -> tag -> done
+    update  "" -> submit -> wait -> remove -> database -> done, or, of what is bound only, "" -> done
+    delete  "" -> remove -> [release ->] roles -> history -> done
     bind    "" -> verbs -> done
     unbind  "" -> done
 """
@@ -19,7 +19,9 @@ from types import MappingProxyType
 from broker.azure.arm import Arm
 from broker.azure.failures import Invalid
 from broker.domain import operations
+from broker.domain.adoption import AdoptionMode, adopted_as
 from broker.domain.operations import OperationKind
+from broker.provisioners.adopting import Adopting
 from broker.provisioners.base import FIRST_VERSION, Next, Outcome, StepFailed, Work
 from broker.provisioners.bindings import Bindings
 from broker.provisioners.creation import Creation
@@ -31,9 +33,9 @@ from broker.provisioners.verdicts import Impossible, Vanished
 
 # What people are told: which part of how many the phase belongs to.
 _PARTS: Mapping[str, Mapping[str, int]] = {
-    "create": {"group": 2, "submit": 2, "wait": 2, "database": 3},
+    "create": {"tag": 2, "group": 2, "submit": 2, "wait": 2, "database": 3},
     "update": {"submit": 2, "wait": 2, "remove": 3, "database": 3},
-    "delete": {"": 1, "remove": 2, "roles": 3, "history": 3},
+    "delete": {"": 1, "remove": 2, "release": 3, "roles": 3, "history": 3},
     "bind": {"verbs": 2},
 }
 
@@ -49,7 +51,8 @@ class ArmTemplate:
     def __init__(self, arm: Arm, options: ProvisionerOptions) -> None:
         self._preflight = Preflight(arm, options)
         self._creation = Creation(arm, options)
-        self._updating = Updating(arm, options, self._creation)
+        self._adopting = Adopting(arm, options)
+        self._updating = Updating(arm, options, self._creation, self._adopting)
         self._removal = Removal(arm, options)
         self._bindings = Bindings(arm, options)
 
@@ -60,10 +63,10 @@ class ArmTemplate:
     async def _create(self, work: Work) -> Next:
         try:
             match work.operation.phase:
-                case operations.CHECK:
-                    return await self._preflight.check(work)
-                case "":
-                    return await self._creation.look(work)
+                case operations.CHECK | "":
+                    return await self._begin(work)
+                case "tag":
+                    return await self._adopting.tag(work)
                 case "group":
                     return await self._creation.group(work)
                 case "submit":
@@ -75,6 +78,14 @@ class ArmTemplate:
         except Impossible as impossible:
             return Next(Outcome.FAILED, description=impossible.description)
         raise _unknown(work)
+
+    async def _begin(self, work: Work) -> Next:
+        checks = work.operation.phase == operations.CHECK
+        wanted = self._adopting.wanted(work)
+        if wanted is not None:
+            look = self._adopting.check if checks else self._adopting.look
+            return await look(work, wanted)
+        return await (self._preflight.check(work) if checks else self._creation.look(work))
 
     async def update(self, work: Work) -> Next:
         """
@@ -88,6 +99,8 @@ class ArmTemplate:
     async def _update(self, work: Work) -> Next:
         try:
             match work.operation.phase:
+                case "" if adopted_as(work.instance.record) is AdoptionMode.BIND_ONLY:
+                    return await self._adopting.again(work)
                 case "":
                     return await self._updating.look(work)
                 case "submit":
@@ -124,6 +137,8 @@ class ArmTemplate:
                     return await self._removal.cancel(work)
                 case "remove":
                     return await self._removal.remove(work)
+                case "release":
+                    return await self._adopting.release(work)
                 case "roles":
                     return await self._removal.roles(work)
                 case "history":

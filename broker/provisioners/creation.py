@@ -205,7 +205,7 @@ class Creation:
                 f"{records.shown(above['id'])} of the parent is no longer there in Azure. Delete the "
                 "parent, and order it and this again."
             )
-        if not naming.is_ours(there.get("tags"), above["tags"]):
+        if above.get("tagged", True) and not naming.is_ours(there.get("tags"), above["tags"]):
             raise Impossible(
                 f"{records.shown(above['id'])} does not carry the parent's tags any more, so it may be somebody "
                 "else's. It was left as it is; an operator has to look at it."

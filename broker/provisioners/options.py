@@ -36,3 +36,5 @@ class ProvisionerOptions:
     egress_addresses: Sequence[str] = ()
     data_plane_ca_file: Path | None = None
     principal: OwnPrincipal | None = None
+    adoption_scopes: Sequence[str] = ()
+    """Ids of subscriptions and resource groups from which something may be adopted; none: the own subscription."""

@@ -38,11 +38,14 @@ class Known:
     parent: JsonObject = field(default_factory=dict)
     grown: Mapping[str, int] = field(default_factory=dict)
     """Values that Azure has let grow beyond what was asked for; they never go down again."""
+    kept: JsonObject = field(default_factory=dict)
+    """What an adopted resource has of what users do not give: it holds instead of the plan's defaults."""
 
 
-def effective(recipe: Recipe, asked: JsonObject) -> dict[str, Any]:
-    """Return the user's parameters with the plan's defaults for what was not given."""
+def effective(recipe: Recipe, asked: JsonObject, kept: JsonObject | None = None) -> dict[str, Any]:
+    """Return the user's parameters with what is *kept*, or else the plan's defaults, for what was not given."""
     found = {name: said["default"] for name, said in recipe.user.items() if "default" in said}
+    found.update(kept or {})
     found.update({name: value for name, value in asked.items() if name in recipe.user})
     return found
 
@@ -54,7 +57,7 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
     Raises:
         Contradiction: The parameters contradict each other in a way that no schema can tell.
     """
-    given = effective(recipe, asked)
+    given = effective(recipe, asked, known.kept)
     found: dict[str, Any] = dict(recipe.fixed)
     for name, said in recipe.user.items():
         if not said["in_template"]:

@@ -75,6 +75,25 @@ class Refused(Exception):
         self.description = description
 
 
+async def asked(work: Work, call: Awaitable[T]) -> T:
+    """
+    Await a call to Azure.
+
+    Raises:
+        Refused: Azure says why the order cannot be made.
+        StepFailed: It says nothing about that: too busy, not in reach, a fault of its own.
+    """
+    work.guard()
+    try:
+        return await call
+    except AzureFailure as failure:
+        word = next((said for kind, said in _WORDS.items() if isinstance(failure, kind)), None)
+        if word is None:
+            raise of_azure(failure) from failure
+        code, never = word
+        raise Refused(code, failure.describe(), never=never and failure.job != "operator") from failure
+
+
 class Preflight:
     """Checks orders, one step each; remembers for *remembered* what holds for all of them."""
 
@@ -281,22 +300,7 @@ class Preflight:
             raise
 
     async def _asked(self, work: Work, call: Awaitable[T]) -> T:
-        """
-        Await a call to Azure.
-
-        Raises:
-            Refused: Azure says why the order cannot be made.
-            StepFailed: It says nothing about that: too busy, not in reach, a fault of its own.
-        """
-        work.guard()
-        try:
-            return await call
-        except AzureFailure as failure:
-            word = next((said for kind, said in _WORDS.items() if isinstance(failure, kind)), None)
-            if word is None:
-                raise of_azure(failure) from failure
-            code, never = word
-            raise Refused(code, failure.describe(), never=never and failure.job != "operator") from failure
+        return await asked(work, call)
 
     async def _remembering(
         self, key: Hashable, ask: Callable[[], Awaitable[T]], *, good: Callable[[T], bool]

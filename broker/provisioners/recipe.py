@@ -46,6 +46,8 @@ class Recipe:
     preflight: str = "none"
     tags: Mapping[str, str] = field(default_factory=dict)
     """What the operator's tenant rules say besides the broker's own tags."""
+    adopt: JsonObject | None = None
+    """How what exists becomes an instance; its `modes` are those that the plan allows, none perhaps."""
 
     @classmethod
     def of(cls, operation: Operation) -> Recipe:
@@ -76,6 +78,7 @@ class Recipe:
             bind_defaults=said.get("bind_defaults", {}),
             preflight=said.get("preflight", "none"),
             tags=said.get("tags", {}),
+            adopt=said.get("adopt"),
         )
 
     def verbs(self, parameters: JsonObject) -> Sequence[JsonObject]:

@@ -10,6 +10,8 @@ A record is a JSON object without secrets:
     deployments       names of the deployments that were started, the last one last
     outputs           what the last successful deployment told: ids and host names
     database          kind, host, port, database, owner_role, server (own or parent)
+    adopted           bind-only or manage, where the main resource was there before; delete_policy: retain or delete
+    kept              of an adopted resource: what it has of what users do not give
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from __future__ import annotations
 from typing import Any
 
 from broker.azure.resource_ids import group_id, parse
+from broker.domain.adoption import DELETE, RECORDED_POLICY, AdoptionMode, adopted_as
 from broker.domain.instances import ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners.base import Work
 
 GROUP_API_VERSION = "2025-04-01"
+KEPT = "kept"
 
 
 def secrets_of(instance: ServiceInstance) -> dict[str, Any]:
@@ -35,8 +39,24 @@ def secrets_of(instance: ServiceInstance) -> dict[str, Any]:
 
 def living(work: Work) -> list[ExternalResource]:
     """List the instance's own resources that were written down and not yet seen to be gone, oldest first."""
-    own = (r for r in work.resources if r.gone_at is None and r.binding_key is None and r.made_by_us)
+    own = (r for r in work.resources if r.gone_at is None and r.binding_key is None and _is_own(work, r))
     return sorted(own, key=lambda resource: resource.position)
+
+
+def _is_own(work: Work, resource: ExternalResource) -> bool:
+    """Tell whether the broker made a resource, or was told to delete what it has adopted."""
+    return resource.made_by_us or (
+        goes_with_its_instance(work.instance) and resource.resource_id == work.instance.record["main"]["id"]
+    )
+
+
+def goes_with_its_instance(instance: ServiceInstance) -> bool:
+    """Tell whether an adopted resource is deleted with its instance: never before the adoption has succeeded."""
+    return (
+        adopted_as(instance.record) is AdoptionMode.MANAGE
+        and instance.record.get(RECORDED_POLICY) == DELETE
+        and instance.applied is not None
+    )
 
 
 def above_of(parent: ServiceInstance | None) -> JsonObject | None:

@@ -17,6 +17,7 @@ from broker.azure import naming
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure
 from broker.data_planes.engines import engine
+from broker.domain.adoption import adopted_as
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, records
@@ -223,12 +224,24 @@ class Removal:
                 )
             except AzureFailure as failure:
                 log.warning("A deployment stays in the history.", deployment=name, reason=failure.code)
+        if adopted_as(record) is not None and not records.goes_with_its_instance(work.instance):
+            said = (
+                f"The service instance is gone. {records.shown(record['main']['id'])} was adopted, and stays."
+            )
+            return Next(Outcome.DONE, phase="history", description=said)
         return Next(Outcome.DONE, phase="history", description="Everything was seen to be gone.")
 
     def _after(self, work: Work, gone: Sequence[str] = ()) -> Next:
         record = work.instance.record
         if not record:
             return Next(Outcome.DONE, gone=gone, description="There is nothing in Azure.")
+        if adopted_as(record) is not None and not records.goes_with_its_instance(work.instance):
+            return Next(
+                phase="release" if record["tags"] else "history",
+                gone=gone,
+                description="Letting go of what was adopted.",
+                cost=Cost(reads=1, writes=1, deletes=len(record.get("deployments", ()))),
+            )
         on_a_parent = (record.get("database") or {}).get("server") == "parent"
         return Next(
             phase="roles" if on_a_parent else "history",
@@ -246,7 +259,8 @@ class Removal:
         found = await from_azure(
             self._arm.get_resource(above["id"], above["api_version"], client_request_id=request_id(work))
         )
-        if found is not None and not naming.is_ours(found.get("tags"), above["tags"]):
+        tagged = above.get("tagged", True)
+        if found is not None and tagged and not naming.is_ours(found.get("tags"), above["tags"]):
             raise Impossible(
                 f"{records.shown(above['id'])} does not carry its service instance's tags any more, so what is on it "
                 "was left as it is; an operator has to look at it."

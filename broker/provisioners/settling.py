@@ -10,6 +10,7 @@ from broker.azure import naming
 from broker.data_planes import secrets
 from broker.domain.instances import Configuration, ServiceInstance
 from broker.domain.json_values import JsonObject
+from broker.provisioners import records
 from broker.provisioners.base import Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.parameters import Known, template_parameters
@@ -65,6 +66,7 @@ def known_of(
         secrets=secret,
         parent=parent.record if parent else {},
         grown=grown or {},
+        kept=record.get(records.KEPT, {}),
     )
 
 

@@ -87,10 +87,10 @@ class Survey:
 
 
 def _tagged(resource: JsonObject) -> Tagged | None:
-    """Read one of a list; what lacks one of the four tags is not ours."""
+    """Read one of a list; what lacks one of the four tags is not ours, and what was adopted is never a stray."""
     lowered = {name.lower(): str(value) for name, value in (resource.get("tags") or {}).items()}
     names = (naming.BROKER_TAG, naming.PLATFORM_TAG, naming.INSTANCE_TAG, naming.GENERATION_TAG)
-    if not all(name in lowered for name in names):
+    if not all(name in lowered for name in names) or naming.ADOPTED_TAG in lowered:
         return None
     return Tagged(
         resource_id=str(resource["id"]),

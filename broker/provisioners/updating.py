@@ -14,8 +14,10 @@ from typing import Any
 from broker.azure import naming
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure
+from broker.domain.adoption import adopted_as
 from broker.domain.operations import ExternalResource
 from broker.provisioners import records
+from broker.provisioners.adopting import Adopting
 from broker.provisioners.base import Cost, Next, Work
 from broker.provisioners.creation import Creation, ready
 from broker.provisioners.deployment import poll_delay, waited
@@ -23,21 +25,17 @@ from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.parameters import effective
 from broker.provisioners.recipe import Recipe
 from broker.provisioners.settling import asked_of
-from broker.provisioners.verdicts import Impossible, Vanished, from_azure, of_azure, request_id
-
-_UNUSABLE = frozenset(
-    {"failed", "disabled", "dropping", "deleting", "inaccessible", "stopped", "stopping", "canceled"}
-)
-"""States of a resource, of whatever type, in which nobody can work with it (properties.state, provisioningState)."""
+from broker.provisioners.verdicts import UNUSABLE, Impossible, Vanished, from_azure, of_azure, request_id
 
 
 class Updating:
     """Carries an update out, one step at a time."""
 
-    def __init__(self, arm: Arm, options: ProvisionerOptions, creation: Creation) -> None:
+    def __init__(self, arm: Arm, options: ProvisionerOptions, creation: Creation, adopting: Adopting) -> None:
         self._arm = arm
         self._options = options
         self._creation = creation
+        self._adopting = adopting
 
     async def look(self, work: Work) -> Next:
         """See what Azure runs now, and write down what the update will add."""
@@ -58,17 +56,23 @@ class Updating:
                 "An operator has to put the tags back."
             )
         recipe = Recipe.of(work.operation)
+        adopted = adopted_as(record) is not None
+        if adopted:
+            work = await self._adopting.prepared(work)
+            record = dict(work.instance.record)
         grown = self._grown(work, recipe, live)
         target = self._creation.target(work, grown)
         wanted = recipe.planned(target.subscription, target.group, target.parameters)
         there = records.living(work)
-        recorded = {resource.resource_id.lower(): resource for resource in there}
+        recorded = {r.resource_id.lower() for r in work.resources if r.gone_at is None}
         last = max((resource.position for resource in work.resources), default=0)
         added = [
             ExternalResource(work.instance.key, planned.id, planned.api_version, last + number)
             for number, planned in enumerate(wanted, start=1)
             if planned.id.lower() not in recorded
         ]
+        if adopted:
+            added = await self._adopting.made_before(work, added)
         ids = {planned.id.lower() for planned in wanted}
         removed = [
             r for r in there if r.resource_id.lower() not in ids and not records.is_top_level(r.resource_id)
@@ -109,7 +113,7 @@ class Updating:
             return replace(failed, instance_usable=False, update_repeatable=False)
         properties = live.get("properties") or {}
         broken = {str(properties.get(key, "")) for key in ("state", "provisioningState")}
-        broken = {state for state in broken if state.lower() in _UNUSABLE}
+        broken = {state for state in broken if state.lower() in UNUSABLE}
         if not broken:
             return replace(failed, instance_usable=True)
         return replace(

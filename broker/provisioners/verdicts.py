@@ -13,6 +13,11 @@ Answer = TypeVar("Answer")
 
 _MOST_TRIES_OF_A_REFUSAL = 5
 
+UNUSABLE = frozenset(
+    {"failed", "disabled", "dropping", "deleting", "inaccessible", "stopped", "stopping", "canceled"}
+)
+"""States of a resource, of whatever type, in which nobody can work with it (properties.state, provisioningState)."""
+
 
 class Impossible(Exception):
     """What was ordered cannot be made; the sentence is for the person who asked. Nothing was changed."""

@@ -19,6 +19,7 @@ from broker.simulator.resources import Resources
 from broker.simulator.role_assignments import RoleAssignments
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import Group, LongRunning, State, location_name
+from broker.simulator.tags import TagRoutes
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourcegroups/{group}"
@@ -60,6 +61,7 @@ class Arm:
         self._work.add_to(routes)
         DeploymentRoutes(self._state, self._deployments, self._work).add_to(routes)
         RoleAssignments(self._state, self._resources).add_to(routes)
+        TagRoutes(self._state, self._resources).add_to(routes)
         ResourceRoutes(self._state, self._resources, self._work).add_to(routes)
         return routes
 

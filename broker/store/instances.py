@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 
 from broker.domain.instances import Configuration, Context, InstanceState, ServiceInstance
 from broker.store import bindings, history
@@ -16,6 +16,9 @@ from broker.store.errors import SealBroken
 from broker.store.sealing import KeyRing
 from broker.store.tables import external_resources
 from broker.store.tables import service_instances as table
+
+# Any number that all releases share.
+_ADOPTING = 2_017_021_702
 
 
 async def get(tx: Transaction, platform: str, instance_id: str) -> ServiceInstance | None:
@@ -48,6 +51,28 @@ async def by_keys(tx: Transaction, keys: Iterable[UUID]) -> dict[UUID, ServiceIn
 async def by_alias(tx: Transaction, platform: str, scope: str, alias: str) -> ServiceInstance | None:
     """Return the instance that bears the alias in that scope of the platform."""
     return await _one(tx, table.c.platform == platform, table.c.scope == scope, table.c.alias == alias)
+
+
+async def has_resource(tx: Transaction, resource_id: str) -> bool:
+    """
+    Tell whether a living instance has adopted the resource, or made it; *resource_id* is in lower case.
+
+    Nobody else adopts anything until the transaction ends. SQLite has one writing transaction at a time anyway.
+    """
+    if tx.database.kind == "postgresql":
+        await tx.execute(select(func.pg_advisory_xact_lock(_ADOPTING)))
+    adopted = select(table.c.key).where(table.c.adopts == resource_id)
+    made = (
+        select(external_resources.c.number)
+        .join(table, table.c.key == external_resources.c.instance_key)
+        .where(
+            func.lower(external_resources.c.resource_id) == resource_id,
+            external_resources.c.gone_at.is_(None),
+            external_resources.c.made_by_us,
+        )
+    )
+    found = await tx.execute(select(adopted.exists() | made.exists()))
+    return bool(found.scalar())
 
 
 async def children(tx: Transaction, key: UUID) -> list[ServiceInstance]:
@@ -167,6 +192,7 @@ def _columns(instance: ServiceInstance, sealing: KeyRing) -> dict[str, Any]:
         "catalog_revision": instance.catalog_revision,
         "created_at": instance.created_at,
         "terms": dict(instance.terms) or None,
+        "adopts": instance.adopts,
     }
 
 
@@ -201,6 +227,7 @@ def _instance(row: Row[Any], tx: Transaction) -> ServiceInstance:
         dashboard_url=row.dashboard_url,
         catalog_revision=row.catalog_revision,
         terms=row.terms or {},
+        adopts=row.adopts,
         missing_since=row.missing_since,
     )
 

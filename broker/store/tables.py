@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -65,6 +65,8 @@ service_instances = Table(
     Column("created_at", UtcTime, nullable=False),
     # What tenant rules gave it; written when it is ordered and when its plan changes, by nobody else.
     Column("terms", OURS),
+    # Id, in lower case, of what it adopts; looked at under an advisory lock before another one is written.
+    Column("adopts", Text),
     # Since when it was looked for in Azure in vain; written by the inventory alone.
     Column("missing_since", UtcTime),
     UniqueConstraint("platform", "instance_id"),

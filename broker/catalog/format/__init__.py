@@ -4,6 +4,7 @@ The form of an offering's file. What is not named here is refused.
 The line below each key says what it means; the JSON schema for editors is made of them.
 """
 
+from broker.catalog.format.adoption import AdoptFile
 from broker.catalog.format.bindings import (
     BindingModesFile,
     ComposeFile,
@@ -24,6 +25,7 @@ __all__ = [
     "NAME",
     "SCHEMA_FILE",
     "VERSION",
+    "AdoptFile",
     "BindingModesFile",
     "ComposeFile",
     "CredentialChangesFile",

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
+from broker.catalog.format.adoption import AdoptFile, AdoptionModes
 from broker.catalog.format.bindings import BindingModesFile, CredentialChangesFile, Verbs
 from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
 from broker.catalog.format.parameters import Parameters, RefusedNames, UserParameter
@@ -64,6 +65,10 @@ class PlanFile(Strict):
     """What is asked of Azure beforehand, instead of the offering's."""
     credentials: CredentialChangesFile | None = None
     """What this plan's bindings hand out under other names, or besides."""
+    adopt: AdoptionModes = []
+    """How users may take over what exists; not at all if left out. The offering's `adopt` says what that can be."""
+    deletes_adopted: StrictBool = False
+    """Whether users may order that what was adopted by `manage` is deleted with its service instance."""
     fixed: Annotated[dict[Identifier, Any], Field(max_length=200)] = {}
     """Template parameters with the plan's values; users cannot give them."""
     user: Annotated[dict[Identifier, UserParameter], Field(max_length=200)] = {}
@@ -118,6 +123,8 @@ class OfferingFile(Strict):
     """Where each parameter of the template comes from."""
     database: DatabaseFile | None = None
     """The database inside a server."""
+    adopt: AdoptFile | None = None
+    """How a resource that exists becomes a service instance, where a plan allows it."""
     bind_parameters: Annotated[dict[Identifier, UserParameter], Field(max_length=100)] = {}
     """What a bind request may give."""
     bind_refused: RefusedNames = {}

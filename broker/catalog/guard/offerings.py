@@ -10,6 +10,7 @@ from broker.catalog.faults import Fault
 from broker.catalog.files import Document, Place
 from broker.catalog.format import OfferingFile, ResourceFile
 from broker.catalog.guard.actions import warnings_of_actions
+from broker.catalog.guard.adoption import faults_of_adoption
 from broker.catalog.guard.bindings import faults_of_binding, faults_of_credentials
 from broker.catalog.guard.bodies import faults_of_bodies
 from broker.catalog.guard.expressions import faults_of_template
@@ -73,6 +74,7 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
     yield from _of_database(read)
     yield from faults_of_binding(read)
     yield from faults_of_credentials(read)
+    yield from faults_of_adoption(read, template)
     yield from faults_for_platforms(read)
 
 

@@ -12,7 +12,7 @@ from broker.catalog import schemas
 from broker.catalog.files import Place
 from broker.catalog.format import OfferingFile, PlanFile, UserParameter
 from broker.catalog.guard.picks import Said
-from broker.catalog.offerings import user_parameters
+from broker.catalog.offerings import adoption_of, user_parameters
 from broker.catalog.templates import Template
 from broker.domain.json_values import JsonObject
 
@@ -143,7 +143,11 @@ def _of_schemas(
     read: OfferingFile, plan: PlanFile, user: Mapping[str, UserParameter], template: Template
 ) -> Iterator[Said]:
     create = schemas.create_schema(
-        user, template.parameters, takes_alias=read.takes_alias, has_parent=read.parent is not None
+        user,
+        template.parameters,
+        takes_alias=read.takes_alias,
+        has_parent=read.parent is not None,
+        adoption=adoption_of(read, plan),
     )
     if len(json.dumps(create)) > schemas.LARGEST:
         yield ("user",), "makes a schema of more than 64 kB"
