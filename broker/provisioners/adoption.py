@@ -83,7 +83,9 @@ def wanted_of(
         raise Contradiction(f"'{missing[0]}' is missing: it is needed to adopt what exists already.")
     mode = AdoptionMode(asked.get(MODE, said["modes"][0] if len(said["modes"]) == 1 else "bind-only"))
     if mode not in said["modes"]:
-        raise Contradiction(f"This plan adopts by {' or '.join(said['modes'])} only, not by {mode}.")
+        raise Contradiction(
+            f"This plan does not adopt by '{mode}'. Give '{MODE}' as {' or '.join(said['modes'])}."
+        )
     deletes = asked.get(DELETE_POLICY, RETAIN) == DELETE
     if mode is AdoptionMode.BIND_ONLY:
         if deletes:
