@@ -60,7 +60,7 @@ FORESEEN = (
     ProcessFailed,
     StoreUnavailable,
     logins.LoginUnproven,
-    logins.DriverError,
+    *logins.DriverError,
     httpx.HTTPError,
 )
 
@@ -303,7 +303,7 @@ class _Run:
         _, self.credentials = await answered(
             self.platform.bind(self.wanted.instance_id, self._binding_id, self.wanted.as_platform)
         )
-        if self.credentials.get("type") != "postgresql":
+        if not logins.provable(self.credentials):
             raise NotSeen("There is no driver at hand that could try these credentials.")
         _say(f"    Login {self.credentials['username']} on {self.credentials['host']}.")
 
