@@ -24,7 +24,16 @@ from tests.service_catalog.controller import Controller
 TOP = Path(__file__).parent.parent.parent
 PAGES = TOP / "docs" / "services"
 CATALOG = read_catalog(shipped("catalog"))
-EACH_OFFERING = pytest.mark.parametrize("name", [offering.name for offering in offered(CATALOG)])
+EACH_OFFERING = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            offering.name,
+            marks=[pytest.mark.needs("mysql")] if offering.name.startswith("azure-mysql") else [],
+        )
+        for offering in offered(CATALOG)
+    ],
+)
 NASTY = "a | b <script>alert(1)</script> `c` ```d``` 'e' \"f\" $(g) \\h\n# i [j](javascript:k) & *l*"
 
 
