@@ -56,6 +56,9 @@ class Engine(Protocol):
     ) -> None:
         """Make a login without a password for an Entra principal; *administrator*: the same server, by token."""
 
+    async def sign_in(self, server: Server, database: str) -> None:
+        """Sign in as the administrator and do nothing; only kinds that are `contained` have it."""
+
     async def drop_login(
         self, server: Server, database: str | None, *, username: str, owner_role: str
     ) -> None:

@@ -14,6 +14,7 @@ class DatabaseKind:
     `connection_strings` names those that its drivers read. `owned`: a database has an owner role, and extensions.
     `expires`: a login can end at a time, as a plan's `binding_lifetime` asks for. `roles`: a login may have roles of
     the database's own, as users choose. `entra`: a login can be an Entra principal's, without a password.
+    `contained`: a login is a part of its database, and goes with it.
     """
 
     port: int
@@ -22,6 +23,7 @@ class DatabaseKind:
     expires: bool
     roles: bool = False
     entra: bool = False
+    contained: bool = False
 
 
 DATABASE_KINDS: Mapping[str, DatabaseKind] = {
@@ -30,6 +32,6 @@ DATABASE_KINDS: Mapping[str, DatabaseKind] = {
     ),
     "mysql": DatabaseKind(3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False),
     "sqlserver": DatabaseKind(
-        1433, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, roles=True
+        1433, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, roles=True, contained=True
     ),
 }

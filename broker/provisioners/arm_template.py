@@ -6,7 +6,7 @@ Phases, which are kept in operation rows and therefore never change their meanin
     create  [check ->] "" -> [group ->] submit -> wait -> database -> done, or, to adopt, [check ->] "" -> tag -> done
     update  "" -> submit -> wait -> remove -> database -> done, or, of what is bound only, "" -> done
     delete  "" -> remove -> [release ->] roles -> history -> done
-    bind    "" -> verbs -> done
+    bind    "" -> [reach ->] verbs -> done
     unbind  "" -> done
 """
 
@@ -36,7 +36,7 @@ _PARTS: Mapping[str, Mapping[str, int]] = {
     "create": {"tag": 2, "group": 2, "submit": 2, "wait": 2, "database": 3},
     "update": {"submit": 2, "wait": 2, "remove": 3, "database": 3},
     "delete": {"": 1, "remove": 2, "release": 3, "roles": 3, "history": 3},
-    "bind": {"verbs": 2},
+    "bind": {"reach": 1, "verbs": 2},
 }
 
 
@@ -156,6 +156,8 @@ class ArmTemplate:
             match work.operation.phase:
                 case "":
                     return await self._bindings.prepare(work)
+                case "reach":
+                    return await self._bindings.reach(work)
                 case "verbs":
                     return await self._bindings.verbs(work)
         except Impossible as impossible:

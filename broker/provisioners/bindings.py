@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from broker.azure.arm import Arm
 from broker.data_planes import connection_strings, secrets
 from broker.data_planes.base import EntraPrincipal, Refused
@@ -18,6 +20,7 @@ from broker.data_planes.connection_strings import DatabaseAccess
 from broker.data_planes.engines import STRINGS, engine
 from broker.domain.bindings import ServiceBinding
 from broker.domain.credential_strings import ENDPOINT_KEYS, MADE_OF
+from broker.domain.databases import DATABASE_KINDS
 from broker.domain.instances import InstanceState
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
@@ -28,6 +31,8 @@ from broker.provisioners.recipe import Recipe, pick
 from broker.provisioners.sub_resources import picked
 from broker.provisioners.verdicts import Impossible, from_azure, request_id
 
+log = structlog.get_logger(__name__)
+
 _NO_PRINCIPAL = (
     "This broker makes no logins for Entra principals: it was not told its own. Bind with another auth, or an operator "
     "has to set BROKER_AZURE_PRINCIPAL_ID and BROKER_AZURE_PRINCIPAL_NAME and update the service instance."
@@ -36,6 +41,8 @@ LOGIN_PREFIX = "app"
 DATABASE_USER = "database_user"
 SUB_RESOURCES = frozenset({"child", "role"})
 SAS_POLICY = "sas_policy"
+_LOOKS_FOR_A_NAME = 4
+"""How often a server's name is looked up in vain before a bind fails; DNS learns of a new one within seconds."""
 SUB_RESOURCES_SEALED = "sub_resources"
 """The key of a binding's secrets under which each sub-resource that has a password has it, by its word."""
 
@@ -79,12 +86,33 @@ class Bindings:
             if one["verb"] in SUB_RESOURCES
         ]
         return Next(
-            phase="verbs",
+            phase="reach" if any(one.get("begun") is False for one in made) else "verbs",
             record={"format": 1, "made": made},
             secrets=secret,
             resources=resources,
             description="Making the credentials.",
             cost=Cost(reads=len(resources), writes=len(recipe.verbs(binding.parameters))),
+        )
+
+    async def reach(self, work: Work) -> Next:
+        """
+        Sign in where a login will be made, and write down that it is begun from now on.
+
+        A server that cannot be reached has no login to remove then, so that the bind fails and leaves nothing.
+        """
+        binding = _binding(work)
+        made = [dict(one) for one in binding.record["made"]]
+        for one in made:
+            if one.get("begun") is False:
+                server = databases.server_of(one, work.instance, work.parent, self._options)
+                call = engine(databases.kind_of(one)).sign_in(server, one["database"])
+                await databases.from_server(work, call, unknown_at_most=_LOOKS_FOR_A_NAME)
+                one["begun"] = True
+        return Next(
+            phase="verbs",
+            record={**binding.record, "made": made},
+            description="Making the credentials.",
+            cost=Cost(reads=len(made), writes=len(made)),
         )
 
     async def verbs(self, work: Work) -> Next:
@@ -200,6 +228,18 @@ class Bindings:
             raise
 
     async def _drop_login(self, work: Work, made: JsonObject) -> None:
+        if made.get("begun") is False:
+            return
+        try:
+            await self._drop_reachable_login(work, made)
+        except StepFailed as failed:
+            if not (_goes_with_its_database(made) and work.instance.state is InstanceState.DELETING):
+                raise
+            log.info(
+                "login left to go with its database", username=made["username"], error=failed.description
+            )
+
+    async def _drop_reachable_login(self, work: Work, made: JsonObject) -> None:
         try:
             server = databases.server_of(made, work.instance, work.parent, self._options)
         except Impossible:
@@ -329,6 +369,7 @@ def _login(
         "resource": {"id": server["id"], "api_version": server["api_version"]},
         **({"roles": picked(said["roles"], source, "the roles")} if said.get("roles") else {}),
         **({"entra": _entra(entra, source)} if entra is not None else {}),
+        **({"begun": False} if DATABASE_KINDS[databases.kind_of(database)].contained else {}),
     }
 
 
@@ -340,6 +381,10 @@ def _entra(said: JsonObject, source: JsonObject) -> JsonObject:
         "principal_type": kind or "ServicePrincipal",
         **({"client": client} if client else {}),
     }
+
+
+def _goes_with_its_database(made: JsonObject) -> bool:
+    return DATABASE_KINDS[databases.kind_of(made)].contained
 
 
 def _binding(work: Work) -> ServiceBinding:

@@ -78,9 +78,11 @@ def server_of(
     )
 
 
-async def from_server(work: Work, call: Coroutine[Any, Any, Answer]) -> Answer:
+async def from_server(
+    work: Work, call: Coroutine[Any, Any, Answer], *, unknown_at_most: int | None = None
+) -> Answer:
     """
-    Await work inside a database server.
+    Await work inside a database server; *unknown_at_most*: how often its name may be unknown before that is final.
 
     Raises:
         StepFailed: With the server's reason.
@@ -89,7 +91,10 @@ async def from_server(work: Work, call: Coroutine[Any, Any, Answer]) -> Answer:
     try:
         return await call
     except DataPlaneFailure as failure:
-        raise of_data_plane(failure, work) from failure
+        told = of_data_plane(failure, work)
+        if isinstance(failure, ServerGone):
+            told.at_most = unknown_at_most
+        raise told from failure
 
 
 async def unless_gone(arm: Arm, work: Work, main: JsonObject | None, call: Coroutine[Any, Any, None]) -> bool:

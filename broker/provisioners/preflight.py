@@ -47,6 +47,7 @@ MOST_GENERATIONS = 3
 NAME_CHECKS = {
     "microsoft.dbformysql/flexibleservers": "Microsoft.DBforMySQL/locations/{location}",
     "microsoft.dbforpostgresql/flexibleservers": "Microsoft.DBforPostgreSQL/locations/{location}",
+    "microsoft.sql/servers": "Microsoft.Sql",
     "microsoft.storage/storageaccounts": "Microsoft.Storage",
 }
 """Where each type whose names are unique in the world can be asked `checkNameAvailability`; others are only read."""
@@ -278,7 +279,7 @@ class Preflight:
             if refused.refusal.code == _WORDS[NotAuthorized][0]:
                 return False  # Who works in one group alone may not ask this: it is a question to the subscription.
             raise
-        return answer.get("nameAvailable") is False
+        return answer.get("nameAvailable", answer.get("available")) is False
 
     async def _validated(self, work: Work, recipe: Recipe, plan: Plan) -> None:
         await self._asked(work, self._validation(work, recipe, plan))

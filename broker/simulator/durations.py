@@ -22,6 +22,8 @@ class Durations:
     cosmos_key: timedelta = timedelta(seconds=60)
     redis_cluster: timedelta = timedelta(seconds=600)
     redis_database: timedelta = timedelta(seconds=60)
+    sql_server: timedelta = timedelta(seconds=60)
+    sql_database: timedelta = timedelta(seconds=60)
     resource_group: timedelta = timedelta(seconds=2)
     deployment: timedelta = timedelta(seconds=5)
     registration: timedelta = timedelta(seconds=60)

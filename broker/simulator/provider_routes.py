@@ -98,7 +98,9 @@ class ProviderRoutes:
         name, kind = str(body.get("name", "")), str(body.get("type", ""))
         self._state.types.model(kind, asked.api_version)
         taken = self._state.is_taken(kind, name)
-        reply: dict[str, Any] = {"name": name, "type": kind, "nameAvailable": not taken}
+        # One provider has a word of its own.
+        word = "available" if kind.lower().startswith("microsoft.sql/") else "nameAvailable"
+        reply: dict[str, Any] = {"name": name, "type": kind, word: not taken}
         if taken:
             reply |= {
                 "reason": "AlreadyExists",

@@ -214,16 +214,21 @@ def composed(recipe):
     }
 
 
-OTHER_SECTIONS = ("azure-app-configuration", "azure-managed-redis")
-"""Whose keys stand after those of databases and storage, in the page's order."""
+OTHER_SECTIONS = {
+    "azure-app-configuration": "App Configuration",
+    "azure-managed-redis": "Redis",
+    "azure-sql": "Azure SQL",
+}
+"""Whose keys stand in sections of their own, by how the offering's name begins."""
 
 
 def test_the_documented_keys_are_those_that_the_catalog_composes():
     from broker.catalog.reader import read_catalog
 
     of_postgresql, _, others = prose(CREDENTIALS).partition("## Storage\n")
-    of_storage, _, of_others = others.partition("## App Configuration\n")
-    sections = dict(zip(OTHER_SECTIONS, of_others.split("\n## Redis\n"), strict=True))
+    of_storage, _, _ = others.partition("## App Configuration\n")
+    texts = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", prose(CREDENTIALS), re.DOTALL | re.MULTILINE))
+    sections = {name: texts[heading] for name, heading in OTHER_SECTIONS.items()}
     shown, described = keys_told(of_postgresql)
     storage_shown, storage_described = keys_told(of_storage)
     plans = {
