@@ -149,6 +149,7 @@ class SimulatedAzure:
         self.client.post("/_simulator/limits", json=limits)
         self.client.post("/_simulator/permissions", json={"actions": ["*"]})
         self.client.post("/_simulator/pages", json={"size": PAGE})
+        self.plant(role_assignments=0)
         for namespace in ("Microsoft.DBforPostgreSQL", "Microsoft.Resources"):
             self.client.post("/_simulator/providers", json={"namespace": namespace, "registered": True})
 

@@ -132,6 +132,11 @@ class Arm:
         )
         return answer.object
 
+    async def listed(self, path: str, api_version: str, *, client_request_id: str) -> list[JsonObject]:
+        """Return all that is at the path of a list, page after page."""
+        pages = self._caller.pages(path, api_version, client_request_id=client_request_id)
+        return [one async for one in pages]
+
     async def delete_resource(self, resource_id: str, api_version: str, *, client_request_id: str) -> None:
         """Ask for a resource to be deleted; it is gone when `get_resource` says so. What is gone is no error."""
         await self._if_there("DELETE", resource_id, api_version, client_request_id, accept=(200, 202, 204))

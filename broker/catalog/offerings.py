@@ -170,6 +170,8 @@ def _recipe(
         },
         "binding": _verbs(read.binding, plan.credentials),
     }
+    if read.require:
+        recipe["require"] = [rule.model_dump() for rule in read.require]
     if read.binding_modes:
         # A version that knows no modes would hand out nothing at all: it refuses this format instead.
         recipe["format"] = RECIPE_FORMAT_WITH_MODES
@@ -203,8 +205,9 @@ def _recipe(
     verbs = [*read.binding, *(verb for mode in modes for verb in mode.binding)]
     if read.database and read.database.kind == "sqlserver":
         recipe["format"] = RECIPE_FORMAT_WITH_SQL_SERVER
-    if any(verb.child is not None and verb.child.is_more_than_a_key for verb in verbs):
-        # A version that knows neither UUIDs nor passwords would give it another name, and no password.
+    if any(_is_of_format_4(verb) for verb in verbs):
+        # A version that knows neither UUIDs nor passwords would give it another name, and no password; one that
+        # knows no `when` would make what was not asked for.
         recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
     if any(verb.database_user is not None and verb.database_user.entra for verb in verbs):
         # A version that knows no Entra would make a login with a password that nobody asked for.
@@ -247,6 +250,11 @@ def _adopt(said: AdoptFile, plan: PlanFile) -> JsonObject:
         },
         "needed": [name for name, parameter in said.parameters.items() if parameter.required],
     }
+
+
+def _is_of_format_4(verb: Verb) -> bool:
+    child, role = verb.child, verb.role
+    return (child is not None and child.is_more_than_a_key) or (role is not None and role.when is not None)
 
 
 def _user(parameter: UserParameter, in_template: bool) -> JsonObject:  # noqa: FBT001 - private

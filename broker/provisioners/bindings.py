@@ -24,7 +24,7 @@ from broker.domain.databases import DATABASE_KINDS
 from broker.domain.instances import InstanceState
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
-from broker.provisioners import databases, sas_policies, sub_resources
+from broker.provisioners import databases, limits, sas_policies, sub_resources
 from broker.provisioners.base import Cost, Next, Outcome, StepFailed, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import Recipe, pick
@@ -58,11 +58,13 @@ class Bindings:
         """Write down what will be made; a second call draws nothing anew that was written down before."""
         binding, recipe = _binding(work), Recipe.of(work.operation)
         secret: dict[str, Any] = dict(binding.secrets)
-        source = self._source(recipe, work.instance.record, binding)
+        source = self._source(recipe, work, binding)
         made: list[JsonObject] = []
         sealed = {**secret.get(SUB_RESOURCES_SEALED, {})}
         for verb in recipe.verbs(binding.parameters):
             ((name, said),) = verb.items()
+            if "when" in said and not pick(said["when"], source):
+                continue
             match name:
                 case "require":
                     if not pick(said["that"], source):
@@ -72,12 +74,14 @@ class Bindings:
                 case "child":
                     made.append(sub_resources.child(said, source, binding.key, sealed))
                 case "role":
-                    version = self._arm.api_version(sub_resources.ROLE_ASSIGNMENTS)
+                    version = self._arm.api_version(limits.ROLE_ASSIGNMENTS)
                     made.append(sub_resources.role(said, source, binding.key, api_version=version))
                 case "sas_policy":
                     made.append(sas_policies.described(said, source, binding))
         if sealed:
             secret[SUB_RESOURCES_SEALED] = sealed
+        for one in made:
+            await limits.check(self._arm, work, one)
         resources = [
             ExternalResource(
                 work.instance.key, one["id"], one["api_version"], position, binding_key=binding.key
@@ -140,7 +144,7 @@ class Bindings:
                 found[made["word"]] = {"token": token, "policy": made["policy"]}
             else:
                 await self._make_login(work, made, binding)
-        source = self._source(recipe, work.instance.record, binding)
+        source = self._source(recipe, work, binding)
         for verb in recipe.verbs(binding.parameters):
             if "action" in verb:
                 said = verb["action"]
@@ -272,13 +276,15 @@ class Bindings:
             for word, expression in said["pick"].items()
         }
 
-    def _source(self, recipe: Recipe, record: JsonObject, binding: ServiceBinding) -> dict[str, Any]:
+    def _source(self, recipe: Recipe, work: Work, binding: ServiceBinding) -> dict[str, Any]:
+        record = work.instance.record
         return {
             "database": record.get("database") or {},
             "user": dict(binding.secrets),
             "outputs": record.get("outputs", {}),
             "names": record.get("names", {}),
             "record": record,
+            "parent": work.parent.record if work.parent else {},
             "parameters": {**recipe.bind_defaults, **binding.parameters},
             "binding": {"id": binding.binding_id},
             "azure": {

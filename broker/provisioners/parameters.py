@@ -58,6 +58,10 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
         Contradiction: The parameters contradict each other in a way that no schema can tell.
     """
     given = effective(recipe, asked, known.kept)
+    picked_from = {"parameters": {**recipe.fixed, **given}, "names": known.names, "parent": known.parent}
+    for rule in recipe.require:
+        if not pick(rule["that"], picked_from):
+            raise Contradiction(rule["otherwise"])
     found: dict[str, Any] = dict(recipe.fixed)
     for name, said in recipe.user.items():
         if not said["in_template"]:
@@ -73,8 +77,7 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
         elif "name" in source:
             found[name] = known.names[source["name"]]
         else:
-            picked_from = {"parameters": given, "names": known.names, "parent": known.parent}
-            found[name] = pick(source["pick"], picked_from)
+            found[name] = pick(source["pick"], {**picked_from, "parameters": given})
     return found
 
 

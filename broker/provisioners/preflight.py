@@ -47,10 +47,14 @@ MOST_GENERATIONS = 3
 NAME_CHECKS = {
     "microsoft.dbformysql/flexibleservers": "Microsoft.DBforMySQL/locations/{location}",
     "microsoft.dbforpostgresql/flexibleservers": "Microsoft.DBforPostgreSQL/locations/{location}",
+    "microsoft.eventhub/namespaces": "Microsoft.EventHub",
+    "microsoft.servicebus/namespaces": "Microsoft.ServiceBus",
     "microsoft.sql/servers": "Microsoft.Sql",
     "microsoft.storage/storageaccounts": "Microsoft.Storage",
 }
 """Where each type whose names are unique in the world can be asked `checkNameAvailability`; others are only read."""
+NAMES_OF_ONE_TYPE = frozenset({"microsoft.eventhub/namespaces", "microsoft.servicebus/namespaces"})
+"""Types whose providers take the name alone (azure-mgmt-servicebus 10.0.0, azure-mgmt-eventhub 12.0.0)."""
 
 _WORDS: dict[type[AzureFailure], tuple[str, bool]] = {
     Invalid: ("NotOffered", True),
@@ -264,6 +268,9 @@ class Preflight:
         path = (
             f"/subscriptions/{plan.place.subscription}/providers/{where.format(location=plan.place.location)}"
         )
+        question = {"name": main.id.rpartition("/")[2]}
+        if main.type.lower() not in NAMES_OF_ONE_TYPE:
+            question["type"] = main.type
         try:
             answer = await self._asked(
                 work,
@@ -271,7 +278,7 @@ class Preflight:
                     path,
                     "checkNameAvailability",
                     main.api_version,
-                    {"name": main.id.rpartition("/")[2], "type": main.type},
+                    question,
                     client_request_id=request_id(work),
                 ),
             )

@@ -44,6 +44,7 @@ class Recipe:
     binding_modes: JsonObject | None = None
     bind_defaults: JsonObject = field(default_factory=dict)
     preflight: str = "none"
+    require: Sequence[JsonObject] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     """What the operator's tenant rules say besides the broker's own tags."""
     adopt: JsonObject | None = None
@@ -77,6 +78,7 @@ class Recipe:
             binding_modes=said.get("binding_modes"),
             bind_defaults=said.get("bind_defaults", {}),
             preflight=said.get("preflight", "none"),
+            require=said.get("require", ()),
             tags=said.get("tags", {}),
             adopt=said.get("adopt"),
         )

@@ -14,13 +14,14 @@ from broker.azure.failures import AzureFailure
 from broker.azure.resource_ids import checked, parse
 from broker.data_planes import secrets
 from broker.domain.json_values import JsonObject
+from broker.provisioners import limits
 from broker.provisioners.base import Work
+from broker.provisioners.limits import ROLE_ASSIGNMENTS
 from broker.provisioners.recipe import pick
 from broker.provisioners.verdicts import Impossible, from_azure, of_azure, request_id
 
 ASK_AGAIN_AFTER = timedelta(minutes=2)
 """A creation that was accepted and came to nothing is asked for once more."""
-ROLE_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 _ROLE_EXISTS = "roleassignmentexists"
 _SETTLED = frozenset({"", "succeeded", "ready"})
 _FAILED = frozenset({"failed", "canceled"})
@@ -51,6 +52,8 @@ def child(said: JsonObject, source: JsonObject, key: UUID, sealed: dict[str, Any
         "api_version": said["api_version"],
         "body": filled(body, {**source, "child": {"name": name}}),
     }
+    if "limit" in said:
+        made["limit"] = limits.of_child(said["limit"], source)
     places = list(_places_of_secrets(body, ()))
     if places:
         made["secrets"] = places
@@ -94,7 +97,8 @@ async def make(arm: Arm, work: Work, made: JsonObject, password: str | None, ask
     *asked* is when Azure was asked for what it has not made yet, by id; this adds to it.
 
     Raises:
-        Impossible: The principal has this role there already, by somebody else's doing, or Azure could not make it.
+        Impossible: The principal has this role there already, by somebody else's doing, a limit is reached, or
+            Azure could not make it.
         StepFailed: Azure refused or could not be asked.
     """
     found = await _found(arm, work, made)
@@ -118,6 +122,9 @@ async def make(arm: Arm, work: Work, made: JsonObject, password: str | None, ask
                     "or by somebody else, and Azure keeps one assignment of a role only. Use that binding, or bind "
                     "another principal or access."
                 ) from failure
+            if failure.status is not None:
+                # Another bind may have taken the last place since it was looked at.
+                await limits.check(arm, work, made)
             raise of_azure(failure) from failure
         asked[made["id"]] = work.now.isoformat()
         if "id" not in found:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from broker.simulator import blobs, cosmos_db, mysql, postgresql, redis, service_bus, sql, storage
+from broker.simulator import blobs, cosmos_db, messaging, mysql, postgresql, redis, sql, storage
 from broker.simulator.arm import Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
@@ -88,7 +88,7 @@ class Simulator:
             *postgresql.kinds(self.state, durations, databases),
             *mysql.kinds(self.state, durations, mysql_servers),
             *storage.kinds(self.state, durations),
-            *service_bus.kinds(self.state, durations),
+            *messaging.kinds(self.state, durations),
             *cosmos_db.kinds(self.state, durations),
             *redis.kinds(self.state, durations, caches),
             *sql.kinds(self.state, durations),

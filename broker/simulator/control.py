@@ -14,6 +14,7 @@ from broker.simulator.ledger import KEPT, Ledger
 from broker.simulator.rate_limits import LIMITS, Kind, Limit, RateLimits
 from broker.simulator.resource_ids import ResourceId
 from broker.simulator.resources import Resources
+from broker.simulator.role_assignments import TYPE as ROLE_ASSIGNMENTS
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.sign_in import SignIn
 from broker.simulator.state import PAGE, State
@@ -144,9 +145,13 @@ class Control:
         """
         Put something of somebody else's: `{"id": ..., "tags": ..., "location": ..., "properties": ...}`
         a resource of this subscription (its group is made when absent), `{"type": ..., "name": ...}` a
-        global name that is taken in another one.
+        global name that is taken in another one, `{"role_assignments": N}` so many on the whole subscription,
+        instead of those planted before.
         """
         body = _object(asked.body)
+        if "role_assignments" in body:
+            self._plant_roles(body["role_assignments"])
+            return Reply(201, body)
         if "id" not in body:
             if not (body.get("type") and body.get("name")):
                 raise _refused("an id, or a type and a name are needed")
@@ -159,6 +164,18 @@ class Control:
         self._state.group(identity.group)
         given = {key: value for key, value in body.items() if key not in {"id", "name", "type"}}
         return Reply(201, self._resources.shown(self._resources.plant(identity, given)))
+
+    def _plant_roles(self, number: Any) -> None:
+        if not isinstance(number, int) or number < 0:
+            raise _refused("role_assignments must be a number")
+        assigned, scope = self._state.role_assignments, f"/subscriptions/{self._state.subscription}"
+        place = f"{scope}/providers/{ROLE_ASSIGNMENTS}"
+        for key in [key for key in assigned if key.startswith(f"{place}/planted-".lower())]:
+            del assigned[key]
+        for each in range(number):
+            whole = {"id": f"{place}/planted-{each}", "name": f"planted-{each}", "type": ROLE_ASSIGNMENTS}
+            properties = {"scope": scope, "principalId": f"planted-{each}", "roleDefinitionId": "somebody-s"}
+            assigned[whole["id"].lower()] = {**whole, "properties": properties}
 
     async def storage(self, asked: Asked) -> Reply:
         """`{"base": URL}`: accounts made from now on have their data plane there, at `URL/<account>`."""

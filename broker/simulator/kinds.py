@@ -60,6 +60,24 @@ class Kind:
             ArmError: Usually 409.
         """
 
+    def check_number(self, identity: ResourceId, at_most: int | None, counted: str) -> None:
+        """
+        Refuse one more than the parent may have, those included that it has from the start.
+
+        Raises:
+            ArmError: 400. Which code Azure gives is told nowhere: the broker looks at the number, not at the code.
+        """
+        parent = identity.parent
+        if parent is None or at_most is None:
+            return
+        prefix = identity.key.rpartition("/")[0] + "/"
+        made = {key.removeprefix(prefix) for key in self.state.resources if key.startswith(prefix)}
+        there = {name for name in made if "/" not in name} | {name.lower() for name in self.always(parent)}
+        if len(there) >= at_most:
+            raise ArmError(
+                400, "BadRequest", f"'{parent.name}' has {len(there)} {counted}; {at_most} are allowed."
+            )
+
     def check_delete(self, resource: Resource) -> None:
         """
         Refuse a deletion.
@@ -90,6 +108,11 @@ class Kind:
         """The body of a resource that is there without ever having been put; None for most types."""
         del identity
         return None
+
+    def always(self, parent: ResourceId) -> tuple[str, ...]:
+        """The names of those that each parent has from the start; `absent` gives their bodies."""
+        del parent
+        return ()
 
     def check_action(self, resource: Resource, name: str, body: Mapping[str, Any] | None) -> None:
         """

@@ -95,7 +95,9 @@ class ProviderRoutes:
 
     async def check_name(self, asked: Asked) -> Reply:
         body = asked.body if isinstance(asked.body, dict) else {}
-        name, kind = str(body.get("name", "")), str(body.get("type", ""))
+        # The messaging products have one type whose names are unique, and take no word for it.
+        kind = str(body.get("type") or f"{asked.names['namespace']}/namespaces")
+        name = str(body.get("name", ""))
         self._state.types.model(kind, asked.api_version)
         taken = self._state.is_taken(kind, name)
         # One provider has a word of its own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -81,7 +82,12 @@ class Resources:
         """The children of one type of a living parent."""
         self.find(parent)
         wanted = f"{parent.type}/{child_type}".lower()
-        return [child for child in self._state.below(parent) if child.id.type.lower() == wanted]
+        made = [child for child in self._state.below(parent) if child.id.type.lower() == wanted]
+        names = self._kinds[wanted].always(parent) if wanted in self._kinds else ()
+        known = {child.id.name.lower() for child in made}
+        types = (*parent.types, child_type)
+        ids = [replace(parent, types=types, names=(*parent.names, name)) for name in names]
+        return [self.find(one) for one in ids if one.name.lower() not in known] + made
 
     def shown(self, resource: Resource) -> dict[str, Any]:
         """The resource as a GET gives it."""

@@ -7,12 +7,15 @@ from typing import Any
 
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
+from broker.simulator.lists import page
 from broker.simulator.resource_ids import ResourceId
 from broker.simulator.resources import Resources
 from broker.simulator.routes import Asked, Reply, Routes
 from broker.simulator.state import State
 
 TYPE = "Microsoft.Authorization/roleAssignments"
+# Of one subscription (https://learn.microsoft.com/azure/role-based-access-control/troubleshoot-limits).
+MOST = 4000
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourcegroups/{group}"
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -36,9 +39,10 @@ class RoleAssignments:
             routes.add("DELETE", path + "/{name}", self.delete)
 
     async def listed(self, asked: Asked) -> Reply:
-        scope = self._scope(asked)
-        found = [each for each in self._state.role_assignments.values() if _at(each) == scope.lower()]
-        return Reply(200, {"value": found})
+        scope = self._scope(asked).lower()
+        living = self._state.role_assignments.values()
+        found = [each for each in living if (_at(each) + "/").startswith(scope + "/")]
+        return page(asked, found)
 
     async def get(self, asked: Asked) -> Reply:
         self._scope(asked)
@@ -73,6 +77,8 @@ class RoleAssignments:
         others = (each for key, each in self._state.role_assignments.items() if key != asked.path.lower())
         if any(_identity(each) == mine for each in others):
             raise ArmError(409, "RoleAssignmentExists", "The role assignment already exists.")
+        if present is None and len(self._state.role_assignments) >= MOST:
+            raise ArmError(400, "RoleAssignmentLimitExceeded", "No more role assignments can be created.")
         whole: dict[str, Any] = {
             "id": asked.path,
             "name": name,

@@ -216,7 +216,9 @@ def composed(recipe):
 
 OTHER_SECTIONS = {
     "azure-app-configuration": "App Configuration",
+    "azure-eventhubs": "Event Hubs",
     "azure-managed-redis": "Redis",
+    "azure-servicebus": "Service Bus",
     "azure-sql": "Azure SQL",
 }
 """Whose keys stand in sections of their own, by how the offering's name begins."""

@@ -105,6 +105,12 @@ class Instance:
     def bind_refusal(self, **parameters: Any) -> tuple[int, str]:
         return told(self.ask_bind(an_id(), **parameters))
 
+    def bind_failure(self, **parameters: Any) -> str:
+        """Ask for a binding that is accepted and cannot be made; its description."""
+        answer = self.ask_bind(an_id(), **parameters)
+        assert (answer.status_code, answer.json().get("error")) == (500, "OperationFailed"), answer.text
+        return str(answer.json()["description"])
+
     def delete(self) -> None:
         """Unbind all that this test has bound, delete, and wait until Azure has nothing of it."""
         for binding in list(self.bindings):

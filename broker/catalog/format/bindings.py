@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictStr
+from pydantic import Field, StrictInt, StrictStr
 
 from broker.catalog.format.values import CredentialKey, Description, Identifier, OneOf, Pick, Strict
 
@@ -99,6 +99,17 @@ class ActionFile(PostFile):
     """JMESPath expressions on the `answer`, by name."""
 
 
+class LimitFile(Strict):
+    """How many Azure allows; looked at right before one more is made, and told by name when it is reached."""
+
+    at_most: Annotated[StrictInt, Field(ge=1)] | Pick
+    """The number, or a JMESPath expression that picks it."""
+    counted: Annotated[StrictStr, Field(min_length=1, max_length=100)]
+    """What is counted, as it is called in a sentence: authorization rules."""
+    remedy: Description
+    """A sentence: what to do when no more can be made."""
+
+
 class ChildFile(Strict):
     """
     A sub-resource of the binding's own below the resource that `below` picks; deleted by the unbind.
@@ -124,11 +135,16 @@ class ChildFile(Strict):
     """Where names have two parts, a JMESPath expression that picks the one before the dot."""
     body: dict[StrictStr, Any] = {}
     """What is sent; `pick` may pick from `child`, too: its `name` without the qualifier."""
+    when: Pick | None = None
+    """A JMESPath expression; unless it is true there is none, and what picks from it picks nothing."""
+    limit: LimitFile | None = None
+    """How many of its kind Azure allows below one resource."""
 
     @property
     def is_more_than_a_key(self) -> bool:
-        """Whether it has a secret of its own, or a name that is not its prefix and the binding's key."""
-        return self.naming != "key" or self.qualifier is not None or _has_secret(self.body)
+        """Whether it is more than something that always is there, named by its prefix and the binding's key."""
+        simple = self.naming == "key" and self.qualifier is None and self.when is None and self.limit is None
+        return not simple or _has_secret(self.body)
 
 
 def _has_secret(body: Any) -> bool:
@@ -148,6 +164,8 @@ class RoleFile(Strict):
     """A JMESPath expression that picks what the principal is; ServicePrincipal if left out."""
     definition: Pick
     """A JMESPath expression that picks the role definition's GUID."""
+    when: Pick | None = None
+    """A JMESPath expression; unless it is true the role is not assigned."""
 
 
 class KeyFile(PostFile):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from broker.catalog.format.adoption import AdoptFile, AdoptionModes
-from broker.catalog.format.bindings import BindingModesFile, CredentialChangesFile, Verbs
+from broker.catalog.format.bindings import BindingModesFile, CredentialChangesFile, RequireFile, Verbs
 from broker.catalog.format.metadata import OfferingMetadata, PlanMetadata
 from broker.catalog.format.parameters import Parameters, RefusedNames, UserParameter
 from broker.catalog.format.resources import DatabaseFile, NameRuleFile, Placement, ResourceFile
@@ -121,6 +121,8 @@ class OfferingFile(Strict):
     """What the template makes, in its order, parents first."""
     parameters: Parameters
     """Where each parameter of the template comes from."""
+    require: Annotated[list[RequireFile], Field(max_length=50)] = []
+    """What must hold of `parameters` and `parent` beyond what a schema can tell, before an order is accepted."""
     database: DatabaseFile | None = None
     """The database inside a server."""
     adopt: AdoptFile | None = None

@@ -121,6 +121,7 @@ def _of_verbs(path: Place, verbs: Sequence[Verb], *, kind: DatabaseKind | None) 
 def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
     """Look at every field of a verb that is an expression."""
     constant = {"word", "name", "type", "api_version", "naming", "prefix", "otherwise", "body"}
+    constant |= {"counted", "remedy"}
     for name in sorted(type(said).model_fields.keys() - constant):
         value = getattr(said, name)
         if isinstance(value, Strict):

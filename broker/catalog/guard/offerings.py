@@ -69,6 +69,8 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
     for number, resource in enumerate(read.resources):
         yield from _of_resource(("resources", number), resource, template)
     yield from _of_coverage(read, template)
+    for number, rule in enumerate(read.require):
+        yield from faults_of_pick(("require", number, "that"), rule.that)
     if read.bindable != bool(read.binding or read.binding_modes):
         yield ("binding",), "is there exactly when the offering is bindable"
     yield from _of_database(read)
