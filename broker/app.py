@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,6 +37,7 @@ from broker.errors import StoreUnavailable
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.catalog import CatalogAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
+from broker.lifecycle.administration.imports import Imports
 from broker.lifecycle.administration.instances import InstanceAdministration
 from broker.lifecycle.administration.inventory import InventoryAdministration
 from broker.lifecycle.administration.keys import KeyAdministration
@@ -131,11 +132,13 @@ def create_admin_app(
     body_limit: int = DEFAULT_BODY_LIMIT,
     metrics: Metrics | None = None,
     proposals: CatalogAdministration | None = None,
+    platforms: Sequence[str] | None = None,
 ) -> ASGIApp:
     """Return the application that operators reach, on an open database; it starts nothing."""
     if proposals is None:
         published = PublishedCatalog(database)
         proposals = CatalogAdministration(database, published, Publisher(database, published))
+    ordering = Instances(database, catalog, options)
     parts = AdminParts(
         instances=InstanceAdministration(database, catalog),
         bindings=BindingAdministration(database),
@@ -144,7 +147,8 @@ def create_admin_app(
         past=PastAdministration(database),
         inventory=InventoryAdministration(database),
         keys=KeyAdministration(database),
-        preflight=PreflightAdministration(Instances(database, catalog, options), catalog),
+        preflight=PreflightAdministration(ordering, catalog),
+        imports=Imports(ordering, catalog, platforms),
         catalog=proposals,
         body_limit=body_limit,
     )
@@ -222,6 +226,7 @@ async def running(
                     body_limit=settings.body_limit,
                     metrics=metrics,
                     proposals=CatalogAdministration(database, catalog, publisher, files),
+                    platforms=[platform.name for platform in settings.platforms],
                 )
                 if settings.admin_port is None:
                     api, admin = beside(api, admin), None

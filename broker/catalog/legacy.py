@@ -20,14 +20,20 @@ from broker.catalog.form_faults import faults_of_validation
 from broker.catalog.format import CredentialValue, LegacyFile, LegacyModeFile, Strict
 from broker.catalog.format.legacy import LegacyOffering, LegacyParameter, LegacyPlan
 from broker.catalog.overlays import Hidden
+from broker.domain.adoption import RESOURCE_ID, WORDS
 from broker.domain.catalog import ServiceOffering, ServicePlan
 from broker.domain.json_values import JsonObject
 
 Mode = Literal["off", "hidden", "listed"]
 _OWN = frozenset({"id", "name", "description", "plans", "plan_updateable", "parent"})
 _OWN_OF_PLANS = frozenset(
-    {"id", "name", "description", "updates_to", "plan_updateable", "user", "fixed", "extends"}
-)
+    {
+        "id", "name", "description", "updates_to", "plan_updateable", "user", "fixed", "extends", "adopt",
+        "deletes_adopted",
+    }
+)  # fmt: skip
+IMPORTED: JsonObject = {"adopt": ["bind-only", "manage"], "deletes_adopted": True}
+"""How every plan can be imported."""
 _NO_SUCCESSOR = "This release has no successor for it."
 _NEVER_STARTED = timedelta(hours=1)
 
@@ -141,8 +147,37 @@ def finished(made: ServiceOffering, document: ExpandedDocument, mode: Mode) -> S
                 f"'{older.name}' is kept for service instances of older brokers ({_known(older)}) and takes no new "
                 f"orders here. Order {older.successor}/{plan.successor} instead."
             )
-        plans.append(replace(by_name[plan.name], id=plan.id, withdrawn=because is not None, refusal=because))
+        made_as = _for_operators(by_name[plan.name])
+        plans.append(replace(made_as, id=plan.id, withdrawn=because is not None, refusal=because))
     return replace(made, id=older.id, plans=tuple(plans), withdrawn=all(plan.withdrawn for plan in plans))
+
+
+def _for_operators(plan: ServicePlan) -> ServicePlan:
+    """Let nobody but operators adopt what exists under an older plan."""
+    adopt = plan.recipe.get("adopt")
+    if adopt is None or plan.create_schema is None:
+        return plan
+    names = WORDS | adopt["parameters"].keys()
+    schema = {**plan.create_schema, "properties": _without(plan.create_schema["properties"], names)}
+    # Without an adoption what it could do without is needed again.
+    ways = schema.pop("anyOf", ())
+    needed = [name for way in ways if RESOURCE_ID not in way["required"] for name in way["required"]]
+    if required := [name for name in [*schema.get("required", ()), *needed] if name not in names]:
+        schema["required"] = required
+    return replace(plan, create_schema=schema, import_schema=plan.create_schema)
+
+
+def _laid_over(old: Any, new: Any) -> Any:
+    """Lay *new* over *old* key by key; null takes a key away (RFC 7396)."""
+    if not isinstance(new, dict):
+        return new
+    found = dict(old) if isinstance(old, dict) else {}
+    for key, value in new.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _laid_over(found.get(key), value)
+    return found
 
 
 def _refused(older: LegacyOffering, plan: LegacyPlan, unoffered: str | None) -> str | None:
@@ -183,6 +218,7 @@ def _faults(
 
 def _data(older: LegacyOffering, successor: JsonObject, plans: Mapping[Any, Any]) -> dict[str, Any]:
     """Write an older offering in the form of an offering's file."""
+    successor = _laid_over(successor, older.set)
     given = successor.get("parameters", {})
     targets = {target for parameter in older.parameters.values() for target in parameter.becomes}
     user = _without(given.get("user", {}), targets)
@@ -211,7 +247,7 @@ def _data(older: LegacyOffering, successor: JsonObject, plans: Mapping[Any, Any]
         "metadata": metadata,
         "parameters": parameters,
         "plans": [
-            _plan(older, plan, plans[plan.successor], targets)
+            _plan(older, plan, plans[plan.successor], targets, adopts="adopt" in successor)
             for plan in older.plans
             if plan.successor is not None
         ],
@@ -224,13 +260,14 @@ def _data(older: LegacyOffering, successor: JsonObject, plans: Mapping[Any, Any]
 
 
 def _plan(
-    older: LegacyOffering, plan: LegacyPlan, successor: JsonObject, targets: set[str]
+    older: LegacyOffering, plan: LegacyPlan, successor: JsonObject, targets: set[str], *, adopts: bool
 ) -> dict[str, Any]:
     narrowed = {name: one.model_dump(exclude_unset=True) for name, one in plan.user.items()}
     fixed = {**_without(successor.get("fixed", {}), targets), **plan.fixed}
     known = f"{', '.join(plan.known_as)}: made" if plan.known_as else "Made"
     return {
         **_without(successor, _OWN_OF_PLANS),
+        **(IMPORTED if older.imports and adopts else {}),
         "id": plan.id.lower(),
         "name": plan.name,
         "description": f"{known} as {older.successor}/{plan.successor}.",

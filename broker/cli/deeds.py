@@ -111,21 +111,22 @@ def _followed(client: AdminClient, operations: Sequence[str], longest: timedelta
     ends_at = time.monotonic() + longest.total_seconds()
     status = Exit.DONE
     for operation in operations:
-        ended = _ended(client, operation, ends_at)
-        if ended is None:
+        found = ended(client, operation, ends_at)
+        if found is None:
             print(
                 f"Operation {operation} still goes on; wait for it with: osb operation wait {operation}",
                 file=sys.stderr,
             )
             return Exit.GOES_ON
         if output is not Form.TABLE:
-            shown(ended, output)
-        if ended["status"] != "succeeded":
+            shown(found, output)
+        if found["status"] != "succeeded":
             status = Exit.FAILED
     return status
 
 
-def _ended(client: AdminClient, operation: str, ends_at: float) -> dict[str, Any] | None:
+def ended(client: AdminClient, operation: str, ends_at: float) -> dict[str, Any] | None:
+    """Wait for the end of an operation, telling how it goes; None if it goes on after *ends_at* (monotonic)."""
     pause, told, away_since = _LOOK_AGAIN[0], "", None
     while True:
         try:

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,6 +123,38 @@ def abandon(
     do(
         profile, f"/instances/{part(instance_id)}/abandon", body,
         platform=platform, yes=yes, dry_run=dry_run, wait=wait, timeout=timeout, output=output,
+    )  # fmt: skip
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV file; docs/legacy.md says of which columns.")
+    ],
+    *,
+    reason: Reason,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(help="JSON file, for your eyes only: by instance id, an object of secret parameters."),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the end of each import.")] = True,
+    timeout: Timeout = LONG,
+    profile: ProfileName = None,
+    output: Output = Form.TABLE,
+) -> None:
+    """
+    Make service instances of what platforms hold from an older broker, and what exists in Azure.
+
+    Nothing is sent if the file has a fault. Each row stands for itself: one that is refused leaves nothing, and the
+    others go on. The same file again changes nothing of what was imported. Exit status 1 if a row was not.
+    """
+    from broker.cli.imports import bring_in
+
+    bring_in(
+        file, secrets, reason,
+        yes=yes, dry_run=dry_run, wait=wait, timeout=timeout, profile=profile, output=output,
     )  # fmt: skip
 
 

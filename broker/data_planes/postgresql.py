@@ -109,7 +109,7 @@ async def prepare_database(
     async with connected(server, database) as connection:
         async with connection.transaction():
             await _lock(connection, owner_role)
-            if not await _is_ours(connection, owner_role):
+            if not await _is_owner(connection, owner_role):
                 await _run(connection, "CREATE ROLE {} NOLOGIN", sql.Identifier(owner_role))
                 await _mark(connection, owner_role, _owner_mark(database))
             await _join(connection, owner_role)
@@ -155,7 +155,7 @@ async def create_login(
     _not_the_administrator(server, username)
     async with connected(server, database) as connection, connection.transaction():
         await _lock(connection, owner_role)
-        if not await _is_ours(connection, owner_role):
+        if not await _is_owner(connection, owner_role):
             raise StatementFailed(
                 f"The database {database!r} was not prepared for bindings.", sqlstate=_UNDEFINED_OBJECT
             )
@@ -204,7 +204,7 @@ async def create_entra_login(
     """
     _not_the_administrator(server, username)
     async with connected(server, database) as connection:
-        if not await _is_ours(connection, owner_role):
+        if not await _is_owner(connection, owner_role):
             raise StatementFailed(
                 f"The database {database!r} was not prepared for bindings.", sqlstate=_UNDEFINED_OBJECT
             )
@@ -292,7 +292,8 @@ async def drop_database_roles(server: Server, database: str, *, owner_role: str)
         for username in await _logins(connection, owner_role):
             await _shut_out(connection, username, owner_role)
             await _drop_login(server, connection, username, owner_role)
-        if await _is_ours(connection, owner_role):
+        # One that somebody else made, and the database before it was adopted, stays.
+        if not await _is_plain(connection, owner_role) and await _is_ours(connection, owner_role):
             async with connection.transaction():
                 await _lock(connection, owner_role)
                 await _join(connection, owner_role)
@@ -412,7 +413,7 @@ async def _drop_login(server: Server, connection: Connection, username: str, own
     """Drop a login that was shut out; somebody else may have done so meanwhile."""
     if not await _is_ours(connection, username):
         return
-    heir = owner_role if await _is_ours(connection, owner_role) else None
+    heir = owner_role if await _can_own(connection, owner_role) else None
     if connection.info.dbname != MAINTENANCE_DATABASE:
         await _hand_over(connection, username, heir or server.administrator)
     await _drop_role(server, connection, username, heir=heir)
@@ -477,6 +478,36 @@ async def _is_ours(connection: Connection, role: str) -> bool:
             sqlstate=_DUPLICATE_OBJECT,
         )
     return row is not None
+
+
+async def _is_owner(connection: Connection, role: str) -> bool:
+    """
+    Whether the owner role is there: made by the broker, or, in a database that was adopted, by whoever made that.
+
+    Raises:
+        StatementFailed: It exists, somebody else made it, and it is not the owner of this database and nothing more.
+    """
+    owns = "SELECT pg_get_userbyid(datdba) = %s FROM pg_database WHERE datname = current_database()"
+    if await _is_plain(connection, role) and await _asks(connection, owns, role):
+        return True
+    return await _is_ours(connection, role)
+
+
+async def _can_own(connection: Connection, role: str) -> bool:
+    """Whether there is a role to which a login's objects may go; raises as `_is_ours` does."""
+    return await _is_plain(connection, role) or await _is_ours(connection, role)
+
+
+async def _is_plain(connection: Connection, role: str) -> bool:
+    """Whether somebody else made a role that owns things and can do nothing more, not even sign in."""
+    return await _asks(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s AND NOT (rolcanlogin OR rolsuper OR rolcreaterole"
+        " OR rolcreatedb OR rolreplication OR rolbypassrls) AND rolname !~ '^pg_'"
+        " AND coalesce(shobj_description(oid, 'pg_authid') NOT LIKE %s, true))",
+        role,
+        f"{_MARK}%",
+    )
 
 
 _MARK = "Made by azure-service-broker"

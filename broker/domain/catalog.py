@@ -47,6 +47,8 @@ class ServicePlan:
     maintenance_info: MaintenanceInfo | None = None
     metadata: JsonObject = field(default_factory=dict)
     create_schema: JsonObject | None = None
+    import_schema: JsonObject | None = None
+    """What an operator may give who imports an instance, where that is more than an order may have."""
     update_schema: JsonObject | None = None
     bind_schema: JsonObject | None = None
     grows_only: tuple[str, ...] = ()
@@ -75,6 +77,11 @@ class ServicePlan:
         return ParameterSchema(self.create_schema, self.refused)
 
     @cached_property
+    def kept_parameters(self) -> ParameterSchema:
+        """What an instance may have, whether it was ordered or imported."""
+        return ParameterSchema(self.import_schema or self.create_schema, self.refused)
+
+    @cached_property
     def update_parameters(self) -> ParameterSchema:
         """What an update may change."""
         return ParameterSchema(self.update_schema, self.refused)
@@ -83,6 +90,25 @@ class ServicePlan:
     def bind_parameters(self) -> ParameterSchema:
         """What a binding may be given."""
         return ParameterSchema(self.bind_schema, self.bind_refused)
+
+    @property
+    def importable(self) -> bool:
+        """Whether operators can bring in what exists as an instance of it."""
+        return bool(self.recipe.get("adopt", {}).get("modes"))
+
+    def to_import(self) -> ServicePlan:
+        """
+        Return the plan as an operator orders it who imports an instance.
+
+        Raises:
+            NotOrdered: Nothing that exists can become an instance of it.
+        """
+        if not self.importable:
+            raise NotOrdered(
+                f"Nothing that exists can be imported under the plan '{self.name}': what it is made of now cannot be "
+                "adopted. Order a successor, and move the data."
+            )
+        return replace(self, create_schema=self.import_schema or self.create_schema)
 
     @property
     def preflight(self) -> str:

@@ -246,7 +246,7 @@ def _asked(
         check_update(applied.parameters, change, create=plan.create_parameters, update=plan.update_parameters)
     parameters = merged(applied.parameters, request.parameters)
     if change or other_plan:
-        plan.create_parameters.check(parameters)
+        plan.kept_parameters.check(parameters)
         check_growth(applied.parameters, parameters, plan.grows_only)
     return Configuration(
         service_plan_id=plan_id,

@@ -26,6 +26,14 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Importing:
+    """An operator brings in what a platform has as a service instance already; for the audit, by whom and why."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ProvisionRequest:
     """Make a service instance (spec, "Provisioning")."""
 
@@ -37,6 +45,8 @@ class ProvisionRequest:
     context: Context = field(default_factory=Context)
     maintenance_version: str | None = None
     accepts_incomplete: bool = False
+    importing: Importing | None = None
+    """Only an operator's order has it: it adopts what exists, under plans that take no new orders, too."""
 
 
 @dataclass(frozen=True)

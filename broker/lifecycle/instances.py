@@ -25,7 +25,7 @@ from broker.domain.operations import (
     Refusal,
     Stage,
 )
-from broker.domain.requests import Caller, DeprovisionRequest, ProvisionRequest, UpdateRequest
+from broker.domain.requests import Caller, DeprovisionRequest, Importing, ProvisionRequest, UpdateRequest
 from broker.domain.tenants import Tenant
 from broker.errors import (
     AlreadyExists,
@@ -262,6 +262,7 @@ class Instances:
                 else Tenant.of(caller.platform, request.context, caller.view),
                 request.service_offering_id,
                 request.service_plan_id,
+                importing=request.importing is not None,
             )
             plan = order.plan
             check_order(plan, request)
@@ -296,7 +297,7 @@ class Instances:
             await operations.add(tx, operation)
             again = isinstance(decision, CreateAfresh)
             deed = "preflight" if dry_run else "provision again" if again else "provision"
-            await self._audit(tx, caller, deed, request.instance_id)
+            await self._audit(tx, caller, deed, request.instance_id, request.importing)
             tx.wake()
         log_acceptance(operation)
         return Accepted(operation.id, instance.dashboard_url, checking=checking)
@@ -486,7 +487,19 @@ class Instances:
             trace=caller.trace,
         )
 
-    async def _audit(self, tx: Transaction, caller: Caller, action: str, instance_id: str) -> None:
+    async def _audit(
+        self,
+        tx: Transaction,
+        caller: Caller,
+        action: str,
+        instance_id: str,
+        importing: Importing | None = None,
+    ) -> None:
+        if importing is not None:
+            whose = f"service instance {instance_id} of {caller.platform}"
+            action = "try import" if action == "preflight" else "import"
+            await audit.add(tx, importing.actor, None, action, whose, importing.reason)
+            return
         await audit.add(
             tx,
             actor=caller.platform,

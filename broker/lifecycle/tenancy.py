@@ -32,10 +32,16 @@ class Order:
 
 
 def order_of(
-    rules: TenantRules, catalog: Catalog, tenant: Tenant, service_offering_id: str, service_plan_id: str
+    rules: TenantRules,
+    catalog: Catalog,
+    tenant: Tenant,
+    service_offering_id: str,
+    service_plan_id: str,
+    *,
+    importing: bool = False,
 ) -> Order:
     """
-    Find what *tenant* orders.
+    Find what *tenant* orders, or what an operator imports for it: that may be hidden from it, and withdrawn.
 
     Raises:
         UnknownServicePlan: There is no such pair of ids, or it is not for this tenant: one answer for both.
@@ -43,9 +49,12 @@ def order_of(
     """
     offering, plan = catalog.plan(service_offering_id, service_plan_id)
     terms = rules.terms(tenant, offering, plan)
-    if terms.hidden:
+    if importing:
+        plan = plan.to_import()
+    elif terms.hidden:
         raise UnknownServicePlan(service_offering_id, service_plan_id)
-    catalog.orderable(service_offering_id, service_plan_id)
+    else:
+        catalog.orderable(service_offering_id, service_plan_id)
     return Order(tenant, rules, catalog, tailored(plan, terms), terms)
 
 

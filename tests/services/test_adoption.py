@@ -141,6 +141,18 @@ class Server:
     def body(self) -> dict[str, Any]:
         return dict(self.azure.call("GET", self.id, version=SERVERS).json())
 
+    def signed_in(self, database: str) -> psycopg.Connection[Any]:
+        """A connection of the server's administrator."""
+        return psycopg.connect(
+            host=self.body["properties"]["fullyQualifiedDomainName"],
+            user=self.login,
+            password=self.password,
+            dbname=database,
+            sslmode="verify-full",
+            sslrootcert=self.azure.access.ca_file,
+            autocommit=True,
+        )
+
     @property
     def order(self) -> dict[str, Any]:
         return {

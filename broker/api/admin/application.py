@@ -10,7 +10,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from broker.api import refusals
-from broker.api.admin import bindings, catalog, instances, inventory, keys, operations, past, preflight
+from broker.api.admin import (
+    bindings,
+    catalog,
+    imports,
+    instances,
+    inventory,
+    keys,
+    operations,
+    past,
+    preflight,
+)
 from broker.api.admin.front import ROOT, AdminFront, OperatorCredentials
 from broker.api.admin.parts import AdminParts
 from broker.api.answers import answer
@@ -39,6 +49,7 @@ def admin_routes(parts: AdminParts | None = None) -> FastAPI:
             *inventory.router.routes,
             *keys.router.routes,
             *preflight.router.routes,
+            *imports.router.routes,
             *catalog.router.routes,
             *description.routes,
         ],

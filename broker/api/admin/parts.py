@@ -10,6 +10,7 @@ from broker.domain.operators import Operator
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.catalog import CatalogAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
+from broker.lifecycle.administration.imports import Imports
 from broker.lifecycle.administration.instances import InstanceAdministration
 from broker.lifecycle.administration.inventory import InventoryAdministration
 from broker.lifecycle.administration.keys import KeyAdministration
@@ -30,6 +31,7 @@ class AdminParts:
     inventory: InventoryAdministration
     keys: KeyAdministration
     preflight: PreflightAdministration
+    imports: Imports
     catalog: CatalogAdministration
     body_limit: int
 

@@ -37,6 +37,8 @@ class AdoptFile(Strict):
 
     only: StrictBool = False
     """Whether instances can only be adopted, never made."""
+    owned: StrictBool = False
+    """Whether a database that is adopted has the role that owns it already, by the name that `database` gives it."""
     resource: Pick | None = None
     """A JMESPath expression that picks the resource's id, instead of the user parameter `resourceId`; with `only`."""
     require: Annotated[list[RequireFile], Field(max_length=50)] = []

@@ -61,6 +61,10 @@ class LegacyOffering(Strict):
     """Where it differs from the successor's."""
     parameters: Annotated[dict[Identifier, LegacyParameter], Field(max_length=100)] = {}
     """What users may give besides the successor's parameters, or instead of those that these become."""
+    imports: StrictBool = True
+    """Whether operators can import what exists, where the successor says how that is adopted."""
+    set: Annotated[dict[StrictStr, Any], Field(max_length=20)] = {}
+    """What of the successor's file is otherwise, laid over it as an overlay's `set` is."""
     credentials: Annotated[dict[CredentialKey, CredentialKey | CredentialValue], Field(max_length=50)] = {}
     """Keys that its apps expect besides the successor's: which of those has the value, or how it is made."""
     plans: Annotated[list[LegacyPlan], Field(min_length=1, max_length=100)]

@@ -43,7 +43,7 @@ def faults_of_adoption(read: OfferingFile, template: Template) -> Iterator[Said]
     if said.resource is not None and not said.only:
         yield ("adopt", "resource"), f"is for offerings that `only` adopt; users of others give {RESOURCE_ID}"
     yield from _of_parameters(read, said)
-    if read.database is not None and DATABASE_KINDS[read.database.kind].owned:
+    if read.database is not None and DATABASE_KINDS[read.database.kind].owned and not said.owned:
         yield (
             ("adopt",),
             "a database of this kind has an owner, which the broker would have to change; adopt its server",
