@@ -33,6 +33,7 @@ from broker.provisioners.verdicts import UNUSABLE, Impossible, Vanished, from_az
 
 T = TypeVar("T")
 _TAGS_WRITE = "Microsoft.Resources/tags/write"
+_NOT_YET = frozenset({"creating", "provisioning", "accepted"})
 _MOST_TOLD = 10
 """How many of a resource's differences from its plan a sentence names."""
 
@@ -422,7 +423,7 @@ async def _from_azure(work: Work, call: Awaitable[T]) -> T:
 def _require(recipe: Recipe, source: JsonObject, live: JsonObject, wanted: Wanted) -> None:
     properties = live.get("properties") or {}
     states = {str(properties.get(key, "")) for key in ("state", "provisioningState")}
-    if broken := sorted(state for state in states if state.lower() in UNUSABLE):
+    if broken := sorted(state for state in states if state.lower() in UNUSABLE | _NOT_YET):
         raise Refused(
             "NotReady",
             f"{records.shown(str(wanted.id))} cannot be used now: Azure says '{', '.join(broken)}' of it. Try again "
