@@ -44,6 +44,10 @@ ASSIGNS_ROLES = (
 """What a plan needs besides, if its bindings assign roles."""
 
 
+TAGS = ("Microsoft.Resources/tags/read", "Microsoft.Resources/tags/write")
+"""What a plan needs besides, if something that exists can be adopted under it to be managed."""
+
+
 def needed_actions(
     resource_types: Iterable[str],
     *,
@@ -51,6 +55,7 @@ def needed_actions(
     posts: Iterable[str] = (),
     group_per_instance: bool = False,
     assigns_roles: bool = False,
+    tags: bool = False,
 ) -> tuple[str, ...]:
     """
     Return the actions that a plan with these resource types needs, each once.
@@ -63,6 +68,7 @@ def needed_actions(
         *ALWAYS,
         *(GROUP_PER_INSTANCE if group_per_instance else ()),
         *(ASSIGNS_ROLES if assigns_roles else ()),
+        *(TAGS if tags else ()),
         *(f"{type_}/{verb}" for type_ in resource_types for verb in ("read", "write", "delete")),
         *(f"{type_}/{verb}" for type_ in parts for verb in ("read", "write")),
         *(f"{post}/action" for post in posts),

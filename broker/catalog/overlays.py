@@ -162,6 +162,7 @@ def _merged(offering: _Offering, document: Document, old: Any, new: Any, path: P
     for key, value in new.items():
         if value is None:
             found.pop(key, None)
+            offering.laid[*path, key] = document, (*place, key)
         else:
             found[key] = _merged(offering, document, found.get(key), value, (*path, key), (*place, key))
     return found

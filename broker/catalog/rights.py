@@ -27,6 +27,8 @@ class Rights:
     parts: dict[str, str] = field(default_factory=dict)
     posts: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
+    tags: bool = False
+    """Whether something that exists can be adopted to be managed: it gets the broker's tags."""
 
     def add(self, plan: ServicePlan) -> None:
         """Add what *plan* and its bindings do."""
@@ -34,6 +36,7 @@ class Rights:
         for made in plan.recipe.get("template", {}).get("resources", ()):
             if made["type"] not in self.types:
                 self.parts[made["type"]] = made["apiVersion"]
+        self.tags |= "manage" in (plan.recipe.get("adopt") or {}).get("modes", ())
         for verb in verbs_of(plan.recipe):
             for said in verb.values():
                 posted = said.get("key", said)

@@ -200,6 +200,7 @@ async def _scope(arm: Arm, settings: Settings, scope: Scope) -> list[Finding]:
         posts=sorted(scope.rights.posts),
         group_per_instance=scope.own_groups,
         assigns_roles=bool(scope.rights.roles),
+        tags=scope.rights.tags,
     )
     if scope.makes_group and _MAKE_GROUPS not in needed:
         needed = (*needed, _MAKE_GROUPS)

@@ -34,6 +34,7 @@ def group_role(rights: Rights, scopes: Sequence[str], *, own_groups: bool = Fals
         posts=sorted(rights.posts),
         group_per_instance=own_groups,
         assigns_roles=bool(rights.roles),
+        tags=rights.tags,
     )
     return _role(NAME, "What the Azure Service Broker does for its catalog's plans.", actions, scopes)
 

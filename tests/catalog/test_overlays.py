@@ -69,6 +69,13 @@ plans:
     ]
 
 
+def test_an_overlay_that_only_takes_away_takes_away():
+    catalog, faults = overlaid(f"overlay: {NAME}\nset: {{metadata: {{displayName: null}}}}")
+
+    assert not faults
+    assert "displayName" not in offering_of(catalog).metadata
+
+
 def test_null_takes_a_key_away():
     catalog, faults = overlaid(f"overlay: {NAME}\nset: {{metadata: null, tags: [ours]}}")
 

@@ -129,7 +129,12 @@ async def test_an_adoption_that_fails_leaves_the_account_as_it_was_whatever_was_
     path = account(costs="17")
     before = body_of(azure, path)
     azure.fault(
-        "error", method="PATCH", path="/tags/default", status=403, code="RequestDisallowedByPolicy", message="No."
+        "error",
+        method="PATCH",
+        path="/tags/default",
+        status=403,
+        code="RequestDisallowedByPolicy",
+        message="No.",
     )
     order = adopt(path, "manage", deletePolicy="delete")
 
