@@ -170,6 +170,14 @@ class Arm:
             raise UnknownFailure(f"Azure takes long over {action}", code="long-action", status=202)
         return answer.object
 
+    async def begin_action(
+        self, resource_id: str, action: str, api_version: str, *, client_request_id: str
+    ) -> None:
+        """Post to a resource what may take long, such as `purge`; look at the resource for how it ended."""
+        await self._if_there(
+            "POST", f"{resource_id}/{action}", api_version, client_request_id, accept=(200, 202, 204)
+        )
+
     async def resources_by_tags(
         self, subscription: str, tags: Mapping[str, str], *, client_request_id: str
     ) -> list[JsonObject]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from broker.domain.catalog import ServiceOffering, ServicePlan
 RUN = "<!-- run: broker -->\n"
 """A mark for tests: this example is run as it stands."""
 ALIAS = "my-parent"
+AN_ID = "11111111-2222-3333-4444-555555555555"
+"""What stands for an id of the user's own, such as a principal's."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,13 @@ def parameters_of(chain: Sequence[Chosen], place: int) -> dict[str, Any]:
     return found
 
 
+def bind_parameters_of(plan: ServicePlan) -> dict[str, Any]:
+    """Choose parameters for a binding: what is needed."""
+    schema = plan.bind_schema or {}
+    properties: Mapping[str, Mapping[str, Any]] = schema.get("properties") or {}
+    return {name: sample(properties.get(name, {})) for name in schema.get("required", ())}
+
+
 def _alias(place: int) -> str:
     return ALIAS if place == 0 else f"{ALIAS}-{place + 1}"
 
@@ -66,6 +76,8 @@ def sample(schema: Mapping[str, Any]) -> Any:
     if schema.get("enum"):
         return schema["enum"][0]
     kind = schema.get("type")
+    if kind == "string" and "pattern" in schema and re.search(schema["pattern"], AN_ID):
+        return AN_ID
     if kind == "string":
         return "<yours>"[: schema.get("maxLength", 7)].ljust(schema.get("minLength", 0), "x")
     if kind in {"integer", "number"}:
@@ -86,6 +98,8 @@ def _manifests(chain: Sequence[Chosen]) -> str:
     last = chain[-1]
     if last.plan.bindable:
         spec = {"instanceRef": {"name": last.name}, "secretName": f"{last.name}-credentials"}
+        if parameters := bind_parameters_of(last.plan):
+            spec["parameters"] = parameters
         documents.append(_object("ServiceBinding", f"{last.name}-app", spec))
     return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
 
@@ -108,7 +122,9 @@ def _cf(chain: Sequence[Chosen]) -> str:
         lines.append(shlex.join(words))
     last = chain[-1]
     if last.plan.bindable:
-        lines.append(shlex.join(["cf", "bind-service", "my-app", last.name]))
+        needed = bind_parameters_of(last.plan)
+        more = ["-c", _json(needed)] if needed else []
+        lines.append(shlex.join(["cf", "bind-service", "my-app", last.name, *more]))
         lines.append(shlex.join(["cf", "unbind-service", "my-app", last.name]))
     lines += [shlex.join(["cf", "delete-service", "-f", one.name, "--wait"]) for one in reversed(chain)]
     return "\n".join(lines)
@@ -135,10 +151,12 @@ def _curl(chain: Sequence[Chosen]) -> str:
     last = chain[-1]
     binding = f"{last.name}/service_bindings/my-app"
     if last.plan.bindable:
+        needed = bind_parameters_of(last.plan)
+        asked = {**_ids(last), "parameters": needed} if needed else _ids(last)
         lines += [
             "",
             "# Credentials for an app, and their end",
-            f"ask PUT {shlex.quote(binding)} -d {shlex.quote(_json(_ids(last)))}",
+            f"ask PUT {shlex.quote(binding)} -d {shlex.quote(_json(asked))}",
             f"ask DELETE {shlex.quote(f'{binding}?{_query(last)}')}",
         ]
     for one in reversed(chain):

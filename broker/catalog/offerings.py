@@ -172,6 +172,9 @@ def _recipe(
     }
     if read.require:
         recipe["require"] = [rule.model_dump() for rule in read.require]
+    defaults = {name: p.default for name, p in read.bind_parameters.items() if p.default is not None}
+    if defaults:
+        recipe["bind_defaults"] = defaults
     if read.binding_modes:
         # A version that knows no modes would hand out nothing at all: it refuses this format instead.
         recipe["format"] = RECIPE_FORMAT_WITH_MODES
@@ -184,11 +187,6 @@ def _recipe(
                 }
                 for name, mode in read.binding_modes.modes.items()
             },
-        }
-        recipe["bind_defaults"] = {
-            name: parameter.default
-            for name, parameter in read.bind_parameters.items()
-            if parameter.default is not None
         }
     if read.adopt:
         recipe["adopt"] = _adopt(read.adopt, plan)
@@ -212,10 +210,16 @@ def _recipe(
     if any(verb.database_user is not None and verb.database_user.entra for verb in verbs):
         # A version that knows no Entra would make a login with a password that nobody asked for.
         recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
-    composed = [value for verb in verbs if verb.compose for value in verb.compose.credentials.values()]
+    more = plan.credentials.add.values() if plan.credentials else ()
+    composed = [*more, *(v for verb in verbs if verb.compose for v in verb.compose.credentials.values())]
     if any(value.connection_string == "redis_uri" for value in composed):
         # A version that knows databases' connection strings only would look for a database.
         recipe["format"] = RECIPE_FORMAT_WITH_REDIS
+    if any(value.part or value.mongodb for value in composed):
+        recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
+    if any(p.alone for p in user.values()) or any(r.purge for r in read.resources):
+        # A version that knows none of these would let through what is to be refused, and keep what is to be purged.
+        recipe["format"] = RECIPE_FORMAT_WITH_SECRETS
     return recipe
 
 
@@ -258,5 +262,7 @@ def _is_of_format_4(verb: Verb) -> bool:
 
 
 def _user(parameter: UserParameter, in_template: bool) -> JsonObject:  # noqa: FBT001 - private
-    said = parameter.model_dump(include={"default", "through", "grows_only", "immutable"}, exclude_none=True)
+    said = parameter.model_dump(
+        include={"default", "through", "grows_only", "immutable", "alone"}, exclude_none=True
+    )
     return {**said, "in_template": in_template}

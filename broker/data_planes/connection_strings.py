@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+_MONGODB_PORT = 27017
+_SCRAM = "SCRAM-SHA-256"
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,48 @@ def azure_storage(account: str, secret: str, endpoints: Mapping[str, str]) -> st
 def redis_uri(host: str, port: int, password: str) -> str:
     """A URI of Redis over TLS for the user that needs no name (IANA, "rediss")."""
     return f"rediss://:{_encoded(password)}@{_bracketed(host)}:{port}/0"
+
+
+def mongodb(
+    account: str, *, username: str | None = None, password: str | None = None, database: str | None = None
+) -> str:
+    """
+    The URI of an account for MongoDB, as Azure gave it but for what has to be encoded.
+
+    With *username* and *password* for that user instead of the account: it signs in to the *database* where it was
+    defined, by the one mechanism that Azure has for it
+    (https://learn.microsoft.com/azure/cosmos-db/mongodb/how-to-setup-rbac).
+    """
+    parts, options = parts_of(account), account.partition("?")[2]
+    who = (username or parts.get("username", ""), password or parts.get("password", ""))
+    if username and database:
+        options = "&".join(
+            filter(None, [options, f"authSource={_encoded(database)}", f"authMechanism={_SCRAM}"])
+        )
+    place = f"{parts['host']}:{parts.get('port', _MONGODB_PORT)}/{_encoded(database or '')}"
+    return (
+        f"mongodb://{_encoded(str(who[0]))}:{_encoded(str(who[1]))}@{place}{'?' if options else ''}{options}"
+    )
+
+
+def parts_of(uri: str) -> dict[str, str | int]:
+    """
+    Return `host`, `port`, `username`, `password` of a URI, those that it has.
+
+    A key in it may stand there as it is, with slashes: only the last @ before the options ends it.
+    """
+    whole = uri.partition("://")[2].partition("?")[0]
+    signed, _, place = whole.rpartition("@")
+    username, _, password = signed.partition(":")
+    host, _, port = place.partition("/")[0].partition(":")
+    found: dict[str, str | int] = {
+        "host": host,
+        "username": unquote(username),
+        "password": unquote(password),
+    }
+    return {key: value for key, value in found.items() if value} | (
+        {"port": int(port)} if port.isdecimal() else {}
+    )
 
 
 def _url(scheme: str, access: DatabaseAccess) -> str:

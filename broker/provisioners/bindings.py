@@ -321,6 +321,13 @@ def composed(verbs: Sequence[JsonObject], source: JsonObject) -> tuple[JsonObjec
 def _value(said: JsonObject, source: JsonObject, composed_before: JsonObject) -> Any:
     if "pick" in said:
         return pick(said["pick"], source)
+    if "part" in said:
+        return connection_strings.parts_of(str(picked(said["part"]["of"], source, "a URI"))).get(
+            said["part"]["which"]
+        )
+    if "mongodb" in said:
+        parts = {key: picked(expression, source, key) for key, expression in said["mongodb"].items()}
+        return connection_strings.mongodb(**parts)
     if said.get("connection_string") == "redis_uri":
         host, port, password = (composed_before[key] for key in ("host", "port", "password"))
         return connection_strings.redis_uri(host, port, password)

@@ -21,7 +21,7 @@ from broker.azure.resource_ids import portal_url
 from broker.data_planes.engines import engine
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
-from broker.provisioners import databases, records
+from broker.provisioners import databases, purging, records
 from broker.provisioners.base import Cost, Next, Outcome, Work
 from broker.provisioners.deployment import Target, look, poll_delay, retry_delay, submit, waited
 from broker.provisioners.options import ProvisionerOptions
@@ -143,6 +143,7 @@ class Creation:
             "above": records.above_of(work.parent),
             "deployments": [naming.deployment_name(key, work.operation.id)],
         }
+        record |= purging.planned(work, record, [resource.id for resource in plan.resources])
         planned = [
             ExternalResource(key, resource.id, resource.api_version, position)
             for position, resource in enumerate(plan.resources, start=1)

@@ -38,6 +38,8 @@ class Known:
     parent: JsonObject = field(default_factory=dict)
     grown: Mapping[str, int] = field(default_factory=dict)
     """Values that Azure has let grow beyond what was asked for; they never go down again."""
+    before: JsonObject | None = None
+    """What is in force while an update is judged; None for a creation."""
     kept: JsonObject = field(default_factory=dict)
     """What an adopted resource has of what users do not give: it holds instead of the plan's defaults."""
 
@@ -60,7 +62,7 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
     given = effective(recipe, asked, known.kept)
     picked_from = {"parameters": {**recipe.fixed, **given}, "names": known.names, "parent": known.parent}
     for rule in recipe.require:
-        if not pick(rule["that"], picked_from):
+        if not pick(rule["that"], {**picked_from, "before": known.before}):
             raise Contradiction(rule["otherwise"])
     found: dict[str, Any] = dict(recipe.fixed)
     for name, said in recipe.user.items():
@@ -79,6 +81,24 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
         else:
             found[name] = pick(source["pick"], {**picked_from, "parameters": given})
     return found
+
+
+def refuse_together(recipe: Recipe, asked: JsonObject, before: JsonObject) -> None:
+    """
+    Refuse an update that changes something which is changed alone, and something else.
+
+    Raises:
+        Contradiction: Naming both.
+    """
+    given, had = effective(recipe, asked), effective(recipe, before)
+    changed = sorted(name for name in recipe.user if given.get(name) != had.get(name))
+    alone = [name for name in changed if recipe.user[name].get("alone")]
+    if alone and len(changed) > 1:
+        others = ", ".join(f"'{name}'" for name in changed if name != alone[0])
+        raise Contradiction(
+            f"Azure changes '{alone[0]}' alone, and this update changes {others}, too. Send two updates, one "
+            "after the other."
+        )
 
 
 def firewall_rules(given: JsonObject, egress_addresses: Sequence[str]) -> list[dict[str, str]]:

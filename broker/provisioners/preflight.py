@@ -46,6 +46,7 @@ MOST_GENERATIONS = 3
 
 NAME_CHECKS = {
     "microsoft.dbformysql/flexibleservers": "Microsoft.DBforMySQL/locations/{location}",
+    "microsoft.keyvault/vaults": "Microsoft.KeyVault",
     "microsoft.dbforpostgresql/flexibleservers": "Microsoft.DBforPostgreSQL/locations/{location}",
     "microsoft.eventhub/namespaces": "Microsoft.EventHub",
     "microsoft.servicebus/namespaces": "Microsoft.ServiceBus",

@@ -45,6 +45,7 @@ class Recipe:
     bind_defaults: JsonObject = field(default_factory=dict)
     preflight: str = "none"
     require: Sequence[JsonObject] = ()
+    """What must hold of the user's parameters, each with the sentence that is told if it does not."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """What the operator's tenant rules say besides the broker's own tags."""
     adopt: JsonObject | None = None

@@ -9,6 +9,7 @@ A record is a JSON object without secrets:
     above             for a child: the parent's main resource and tags
     deployments       names of the deployments that were started, the last one last
     outputs           what the last successful deployment told: ids and host names
+    purge             what is purged after its deletion: id (among the deleted), of (what it was), api_version
     database          kind, host, port, database, owner_role, server (own or parent)
     adopted           bind-only or manage, where the main resource was there before; delete_policy: retain or delete
     kept              of an adopted resource: what it has of what users do not give

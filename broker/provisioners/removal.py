@@ -24,6 +24,7 @@ from broker.provisioners import databases, records
 from broker.provisioners.base import Cost, Next, Outcome, Work
 from broker.provisioners.deployment import poll_delay, waited
 from broker.provisioners.options import ProvisionerOptions
+from broker.provisioners.purging import Purging
 from broker.provisioners.verdicts import Impossible, from_azure, request_id
 
 log = structlog.get_logger(__name__)
@@ -40,13 +41,14 @@ class Removal:
     def __init__(self, arm: Arm, options: ProvisionerOptions) -> None:
         self._arm = arm
         self._options = options
+        self._purging = Purging(arm, options)
 
     async def cancel(self, work: Work) -> Next:
         """Stop a deployment of ours that still runs, and wait for its end: it would make what is deleted."""
         stopping = await self._stopping(work)
         if stopping is not None:
             return stopping
-        if not records.living(work):
+        if not records.living(work) and not work.instance.record.get("purge"):
             return self._after(work)
         return Next(phase="remove", description="Deleting what was made.", cost=Cost(reads=3, deletes=1))
 
@@ -90,12 +92,12 @@ class Removal:
         if left and await self._gone_with_its_parent(work):
             above = work.instance.record["above"]["id"]
             if self._surely_gone(work, above):
-                return self._after(work, gone=[resource.resource_id for resource in left])
+                return await self._purged(work, [resource.resource_id for resource in left])
             return self._look_again(work, [above], gone)
         for _ in range(_MOST_LOOKS):
             target = _next_target(left)
             if target is None:
-                return self._look_again(work, unseen, gone) if unseen else self._after(work, gone=gone)
+                return self._look_again(work, unseen, gone) if unseen else await self._purged(work, gone)
             found = await self._find(work, target)
             if found is not None and unseen:
                 return self._look_again(work, unseen, gone)
@@ -110,6 +112,9 @@ class Removal:
         if unseen:
             return self._look_again(work, unseen, gone)
         return Next(phase="remove", gone=gone, cost=Cost(reads=_MOST_LOOKS, deletes=1))
+
+    async def _purged(self, work: Work, gone: Sequence[str]) -> Next:
+        return await self._purging.step(work, gone) or self._after(work, gone=gone)
 
     def _surely_gone(self, work: Work, resource_id: str) -> bool:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.azure import naming
@@ -13,7 +13,7 @@ from broker.domain.json_values import JsonObject
 from broker.provisioners import records
 from broker.provisioners.base import Work
 from broker.provisioners.options import ProvisionerOptions
-from broker.provisioners.parameters import Known, template_parameters
+from broker.provisioners.parameters import Known, effective, refuse_together, template_parameters
 from broker.provisioners.placement import Place, place_for
 from broker.provisioners.recipe import PlannedResource, Recipe
 from broker.provisioners.verdicts import Impossible
@@ -102,6 +102,9 @@ def settled(
         "tags": {**recipe.tags, **naming.tags(*identity)},
     }
     known = known_of(options, record, secret, parent)
+    if instance.applied is not None:
+        refuse_together(recipe, asked.parameters, instance.applied.parameters)
+        known = replace(known, before=effective(recipe, instance.applied.parameters))
     parameters = template_parameters(recipe, asked.parameters, known)
     resources = recipe.planned(place.subscription, place.group, parameters)
     return Plan(place, generation, known, parameters, resources)

@@ -16,7 +16,7 @@ from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure
 from broker.domain.adoption import adopted_as
 from broker.domain.operations import ExternalResource
-from broker.provisioners import records
+from broker.provisioners import purging, records
 from broker.provisioners.adopting import Adopting
 from broker.provisioners.base import Cost, Next, Work
 from broker.provisioners.creation import Creation, ready
@@ -79,6 +79,8 @@ class Updating:
         ]
         deployments = [*record.get("deployments", ()), target.name]
         record["deployments"] = list(dict.fromkeys(deployments))
+        if not adopted:
+            record |= purging.planned(work, record, [planned.id for planned in wanted])
         return Next(
             phase="submit",
             record=record,

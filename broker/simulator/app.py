@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from broker.simulator import blobs, cosmos_db, messaging, mysql, postgresql, redis, sql, storage
+from broker.simulator import blobs, cosmos_db, key_vault, messaging, mysql, postgresql, redis, sql, storage
 from broker.simulator.arm import Arm
 from broker.simulator.arm_errors import ArmError
 from broker.simulator.clock import Clock
@@ -90,6 +90,7 @@ class Simulator:
             *storage.kinds(self.state, durations),
             *messaging.kinds(self.state, durations),
             *cosmos_db.kinds(self.state, durations),
+            *key_vault.kinds(self.state, durations),
             *redis.kinds(self.state, durations, caches),
             *sql.kinds(self.state, durations),
         ]

@@ -11,6 +11,7 @@ from broker.simulator.clock import Clock
 from broker.simulator.deployment_routes import DeploymentRoutes
 from broker.simulator.deployments import Deployments
 from broker.simulator.durations import Durations
+from broker.simulator.key_vault import DeletedVaultRoutes
 from broker.simulator.lists import fits, page
 from broker.simulator.long_running import LongRunningRoutes
 from broker.simulator.provider_routes import ProviderRoutes
@@ -60,6 +61,7 @@ class Arm:
         ProviderRoutes(self._state, self._clock, self._durations).add_to(routes)
         self._work.add_to(routes)
         DeploymentRoutes(self._state, self._deployments, self._work).add_to(routes)
+        DeletedVaultRoutes(self._state, self._clock).add_to(routes)
         RoleAssignments(self._state, self._resources).add_to(routes)
         TagRoutes(self._state, self._resources).add_to(routes)
         ResourceRoutes(self._state, self._resources, self._work).add_to(routes)

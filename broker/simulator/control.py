@@ -58,6 +58,7 @@ class Control:
         add("DELETE", PREFIX + "/faults/{fault}", self.lift)
         add("POST", PREFIX + "/plant", self.plant)
         add("POST", PREFIX + "/storage", self.storage)
+        add("POST", PREFIX + "/password", self.password)
         add("GET POST", PREFIX + "/clock", self.clock)
         add("POST", PREFIX + "/limits", self.limits)
         add("POST", PREFIX + "/permissions", self.permissions)
@@ -181,6 +182,12 @@ class Control:
         """`{"base": URL}`: accounts made from now on have their data plane there, at `URL/<account>`."""
         self._state.storage_base = str(_object(asked.body).get("base") or "").rstrip("/")
         return Reply(200, {"base": self._state.storage_base})
+
+    async def password(self, asked: Asked) -> Reply:
+        """`{"id": ..., "password": ...}`: whether that is the password of a user of a database account."""
+        body = _object(asked.body)
+        known = self._state.access_keys.get(str(body.get("id") or "").lower(), {}).get("password")
+        return Reply(200, {"right": known is not None and known == body.get("password")})
 
     async def clock(self, asked: Asked) -> Reply:
         """`{"speed": x}` and `{"advance": seconds}`; speed 0 stands still."""

@@ -27,6 +27,8 @@ class Kind:
     at_once: ClassVar[frozenset[str]] = frozenset()
     # Actions that are answered before they are done, with 202.
     long_actions: ClassVar[frozenset[str]] = frozenset()
+    # What is being created is answered with nothing but that it was queued, and not found before it is made.
+    unseen_until_made = False
     # A write to a child holds the top-level parent, and the other way round.
     holds_family = False
     working: ClassVar[Mapping[str, str]] = {

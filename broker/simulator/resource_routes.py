@@ -97,8 +97,10 @@ class ResourceRoutes:
             identity, asked.api_version, asked.body, fault=asked.fault, patch=patch
         )
         headers = await self._followed(asked, resource.id, operation)
-        status = self._resources.kind(identity).begun[operation.kind]
-        return Reply(status, self._resources.shown(resource), headers)
+        kind = self._resources.kind(identity)
+        if kind.unseen_until_made and operation.ended is None:
+            return Reply(202, {"status": "Enqueued"}, headers)
+        return Reply(kind.begun[operation.kind], self._resources.shown(resource), headers)
 
     async def _followed(self, asked: Asked, identity: ResourceId, operation: LongRunning) -> dict[str, str]:
         """Where to follow the work; nowhere when it is done before the answer."""

@@ -70,7 +70,7 @@ class Resources:
         """
         self._state.group(identity.group)
         found = self._state.resources.get(identity.key)
-        if found is not None:
+        if found is not None and (found.made or not self.kind(identity).unseen_until_made):
             return found
         body = self.kind(identity).absent(identity)
         if body is None:

@@ -80,6 +80,9 @@ class Resource:
         return "location" in self.body
 
 
+_VAULTS = "microsoft.keyvault/vaults"
+
+
 class State:
     """Groups, resources, names that are taken elsewhere, and work under way."""
 
@@ -105,6 +108,7 @@ class State:
         self.access_keys: dict[str, dict[str, str]] = {}
         self.account_keys: dict[str, dict[str, str]] = {}
         self.answers: dict[str, dict[str, Any]] = {}
+        self.deleted_vaults: dict[str, Any] = {}
         self.storage_base = ""
         self.page_size = PAGE
         self.permissions: list[dict[str, Any]] = [
@@ -127,7 +131,8 @@ class State:
         """Whether a name that must be unique in the whole cloud is in use, in any group or subscription."""
         wanted = (kind.lower(), name.lower())
         here = any((r.id.type.lower(), r.id.name.lower()) == wanted for r in self.resources.values())
-        return here or wanted in self.taken_elsewhere
+        deleted = kind.lower() == _VAULTS and name.lower() in self.deleted_vaults
+        return here or deleted or wanted in self.taken_elsewhere
 
     def storage_endpoint(self, account: str, service: str) -> str:
         """Where an account's service is reached: in the path style of local storage servers, or in the cloud."""

@@ -37,6 +37,12 @@ SPOILT = {
         ),
         "is not one of",
     ),
+    "a negation of nothing": (
+        STORAGE,
+        "that: outputs.sharedKeyAccess",
+        'that: "!outputs.sharedKeyAccess"',
+        "'!' binds closer than a dot",
+    ),
     "a child of no name": (
         STORAGE,
         "- role:\n            scope: outputs.containerId\n",

@@ -216,7 +216,9 @@ def composed(recipe):
 
 OTHER_SECTIONS = {
     "azure-app-configuration": "App Configuration",
+    "azure-cosmosdb": "Cosmos DB",
     "azure-eventhubs": "Event Hubs",
+    "azure-keyvault": "Key Vault",
     "azure-managed-redis": "Redis",
     "azure-servicebus": "Service Bus",
     "azure-sql": "Azure SQL",

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from broker.catalog.credential_keys import handed_out
 from broker.catalog.examples import RUN, Chosen, examples
 from broker.catalog.pages import NOTES, notes_of, offered, page_of
 from broker.catalog.reader import read_catalog
@@ -80,8 +81,7 @@ def test_a_page_names_every_parameter_and_every_credential():
         for plan in offering.offered:
             names = {*plan.create_schema["properties"], *((plan.bind_schema or {}).get("properties") or {})}
             assert [name for name in names if f"| `{name}` |" not in page] == []
-            composed = re.findall(r'"compose": \{"credentials": (\{.*?\}\})', json.dumps(plan.recipe))
-            keys = {key for text in composed for key in json.loads(text)}
+            keys = {key for composed in handed_out(plan.recipe).values() for key in composed}
             assert bool(keys) == plan.bindable
             assert [key for key in keys if f"| `{key}` |" not in page] == []
 

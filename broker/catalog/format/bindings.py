@@ -10,6 +10,28 @@ DRAWN = frozenset({"password"})
 """What can be drawn for a binding and sealed with it, in the body of a sub-resource: `{secret: password}`."""
 
 
+class PartFile(Strict):
+    """A part of a URI that Azure gives."""
+
+    of: Pick
+    """A JMESPath expression that picks the URI."""
+    which: Literal["host", "port", "username", "password"]
+    """Which of its parts; one that it does not have is left out."""
+
+
+class MongodbFile(Strict):
+    """The URI of an account for MongoDB: as Azure gives it, or for a user of the binding's own."""
+
+    account: Pick
+    """A JMESPath expression that picks the URI that Azure gives."""
+    username: Pick | None = None
+    """A JMESPath expression that picks the user instead of the account itself."""
+    password: Pick | None = None
+    """A JMESPath expression that picks that user's password."""
+    database: Pick | None = None
+    """A JMESPath expression that picks the database, where that user signs in."""
+
+
 class CredentialValue(OneOf):
     """One credential: picked, the same for all, or a connection string."""
 
@@ -19,6 +41,10 @@ class CredentialValue(OneOf):
     """The same for every binding; no secret."""
     connection_string: Literal["uri", "jdbc", "libpq", "ado_net", "azure_storage", "redis_uri"] | None = None
     """A connection string, by the name of its form."""
+    part: PartFile | None = None
+    """A part of a URI."""
+    mongodb: MongodbFile | None = None
+    """The URI of an account for MongoDB."""
 
 
 class EntraFile(Strict):

@@ -79,10 +79,11 @@ class UserParameter(Strict):
             "database",
             "picked",
             "nothing",
+            "option",
         ]
         | None
     ) = None
-    """What the broker makes of it on its way into the template."""
+    """What the broker makes of it on its way into the template; an `option` is for the broker itself."""
     description: StrictStr | None = None
     """Shown to users; the template's own if left out."""
     title: StrictStr | None = None
@@ -119,6 +120,8 @@ class UserParameter(Strict):
     """Is sealed, and never shown again."""
     grows_only: StrictBool | None = None
     """Can rise, and never falls."""
+    alone: StrictBool | None = None
+    """Cannot be changed together with anything else."""
 
 
 class DerivedValue(OneOf):

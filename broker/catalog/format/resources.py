@@ -35,6 +35,15 @@ class NameRuleFile(Strict):
     """The most characters that Azure takes for such a name."""
 
 
+class PurgeFile(Strict):
+    """What Azure keeps of a deleted resource, and when that is deleted, too: `POST locations/.../purge`."""
+
+    collection: Annotated[StrictStr, Field(pattern=r"^[a-z][A-Za-z]{1,60}$")]
+    """Where the provider keeps what was deleted, such as deletedVaults."""
+    when: Pick
+    """A JMESPath expression on `parameters` that is true where it is to be purged."""
+
+
 class ResourceFile(Strict):
     """
     A resource that the template makes: its type and the template parameters that hold its name's segments.
@@ -51,6 +60,8 @@ class ResourceFile(Strict):
     """An array parameter: one resource for each of its items."""
     tagged: StrictBool = False
     """Whether it carries the broker's tags, which tell it from a foreign one."""
+    purge: PurgeFile | None = None
+    """For what Azure keeps for some time after its deletion: where, and when that is deleted, too."""
 
 
 class DatabaseFile(Strict):

@@ -121,7 +121,7 @@ def _of_verbs(path: Place, verbs: Sequence[Verb], *, kind: DatabaseKind | None) 
 def _of_picks(path: Place, said: Strict) -> Iterator[Said]:
     """Look at every field of a verb that is an expression."""
     constant = {"word", "name", "type", "api_version", "naming", "prefix", "otherwise", "body"}
-    constant |= {"counted", "remedy"}
+    constant |= {"counted", "remedy", "which"}
     for name in sorted(type(said).model_fields.keys() - constant):
         value = getattr(said, name)
         if isinstance(value, Strict):
@@ -174,6 +174,9 @@ def _of_compose(path: Place, compose: ComposeFile, *, kind: DatabaseKind | None)
 def _of_credential(path: Place, value: CredentialValue, *, kind: DatabaseKind | None) -> Iterator[Said]:
     if value.pick is not None:
         yield from faults_of_pick((*path, "pick"), value.pick)
+    for name in ("part", "mongodb"):
+        if getattr(value, name) is not None:
+            yield from _of_picks((*path, name), getattr(value, name))
     if value.connection_string is None or value.connection_string in MADE_OF:
         return
     if kind is None:

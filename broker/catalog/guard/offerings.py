@@ -20,6 +20,9 @@ from broker.catalog.guard.platforms import faults_for_platforms
 from broker.catalog.templates import Template
 from broker.domain.databases import DATABASE_KINDS
 
+_BEFORE = frozenset({"before"})
+"""What only rules about parameters may pick from: those that were in force before an update."""
+
 
 def faults_of_offering(
     document: Document, read: OfferingFile, template: Template, ids: Mapping[str, str], models: Models
@@ -70,7 +73,7 @@ def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str])
         yield from _of_resource(("resources", number), resource, template)
     yield from _of_coverage(read, template)
     for number, rule in enumerate(read.require):
-        yield from faults_of_pick(("require", number, "that"), rule.that)
+        yield from faults_of_pick(("require", number, "that"), rule.that, more=_BEFORE)
     if read.bindable != bool(read.binding or read.binding_modes):
         yield ("binding",), "is there exactly when the offering is bindable"
     yield from _of_database(read)
@@ -86,6 +89,8 @@ def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
         path: Place = ("parameters", "user", name)
         if name not in template.parameters and parameter.through is None:
             yield path, "the template has no such parameter"
+        elif name in template.parameters and parameter.through == "option":
+            yield (*path, "through"), "an option is for the broker itself: the template has no such parameter"
         elif name not in template.parameters and parameter.type is None:
             yield (*path, "type"), "is needed, since the template has no such parameter"
         if name in {"alias", "parentAlias"}:
@@ -98,6 +103,7 @@ def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
             elif name in sources.user or (group == "broker" and name in sources.fixed):
                 yield ("parameters", group, name), "is declared twice"
     yield from _of_broker(read, template)
+    yield from _of_purges(read)
     for name in sources.refused:
         if name in sources.user or name in sources.fixed or (name == "alias" and read.takes_alias):
             yield ("parameters", "refused", name), "is declared, too: what can be given is not refused"
@@ -108,6 +114,12 @@ def _of_sources(read: OfferingFile, template: Template) -> Iterator[Said]:
     for name in read.bind_refused:
         if name in read.bind_parameters:
             yield ("bind_refused", name), "is declared, too: what can be given is not refused"
+
+
+def _of_purges(read: OfferingFile) -> Iterator[Said]:
+    for number, resource in enumerate(read.resources):
+        if resource.purge is not None:
+            yield from faults_of_pick(("resources", number, "purge", "when"), resource.purge.when)
 
 
 def _of_broker(read: OfferingFile, template: Template) -> Iterator[Said]:

@@ -27,9 +27,17 @@ def faults_of_pick(path: Place, expression: str, more: frozenset[str] = frozense
     except JMESPathError:
         yield path, f"'{expression}' is no JMESPath expression"
         return
+    if _negates_a_root(parsed):
+        yield path, "'!' binds closer than a dot, so this picks from true or false; write !(a.b)"
     unknown = sorted(_roots(parsed) - _PICKED_FROM - more)
     if unknown:
         yield path, f"there is no '{unknown[0]}' to pick from; there are {', '.join(sorted(_PICKED_FROM))}"
+
+
+def _negates_a_root(node: Any) -> bool:
+    children = [child for child in node["children"] if isinstance(child, dict)]
+    closer = node["type"] == "subexpression" and children[0]["type"] == "not_expression"
+    return closer or any(_negates_a_root(child) for child in children)
 
 
 def _roots(node: Any) -> set[str]:
