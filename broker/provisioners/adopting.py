@@ -254,7 +254,7 @@ class Adopting:
         return adoption.source_of(recipe, wanted.id, live, asked_of(work).parameters, parent)
 
     def _tags(self, work: Work, wanted: Wanted) -> dict[str, str]:
-        if not wanted.manages or wanted.id.parent is not None:
+        if not wanted.manages or not Recipe.of(work.operation).resources[0].get("tagged"):
             return {}
         instance = work.instance
         identity = (self._options.broker_id, instance.platform, instance.instance_id, instance.generation)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 
 from tests.descriptions import faults_of
 from tests.services.shop import Failed
+from tests.services.test_mysql import signed_in
 
 SERVERS = "2026-10-01"
 ACCOUNTS = "2026-09-01"
+MYSQL = "2024-12-30"
 OWN = {"osb-broker-id", "osb-platform", "osb-instance-id", "osb-generation", "osb-adopted"}
 OVERLAYS = {
     "servers": """
@@ -31,6 +34,16 @@ plans:
 overlay: azure-storage-blob-container
 plans:
   container: {set: {adopt: [bind-only]}}
+""",
+    "mysql": """
+overlay: azure-mysql-server
+plans:
+  burstable: {set: {adopt: [bind-only, manage]}}
+""",
+    "mysql-databases": """
+overlay: azure-mysql-database
+plans:
+  database: {set: {adopt: [bind-only, manage], deletes_adopted: true}}
 """,
 }
 
@@ -81,6 +94,25 @@ class Somebodys:
         rule = {"properties": {"startIpAddress": "127.0.0.1", "endIpAddress": "127.0.0.1"}}
         self.put(f"{path}/firewallRules/broker", rule, SERVERS)
         self.settled(path, SERVERS)
+        return Server(self.azure, path, password)
+
+    def mysql(self) -> "Server":
+        name, password = f"legacy-{uuid.uuid4().hex[:8]}", f"A1-{secrets.token_hex(12)}"
+        path = f"{self.prefix}/Microsoft.DBforMySQL/flexibleServers/{name}"
+        body = {
+            "location": "westeurope",
+            "sku": {"name": "Standard_B1ms", "tier": "Burstable"},
+            "properties": {
+                "version": "8.4",
+                "administratorLogin": "somebody",
+                "administratorLoginPassword": password,
+                "storage": {"storageSizeGB": 20},
+            },
+        }
+        self.put(path, body, MYSQL)
+        rule = {"properties": {"startIpAddress": "127.0.0.1", "endIpAddress": "127.0.0.1"}}
+        self.put(f"{path}/firewallRules/broker", rule, MYSQL)
+        self.settled(path, MYSQL)
         return Server(self.azure, path, password)
 
     def account(self, **properties: Any) -> str:
@@ -279,6 +311,45 @@ def test_a_container_is_adopted_in_an_adopted_account_and_in_no_other(shop, some
     assert azure.call("GET", container, version=ACCOUNTS).status_code == 200
     account.delete()
     other.delete()
+
+
+@pytest.mark.needs("mysql")
+@pytest.mark.proves("azure-mysql-server", "adopt bind-only")
+@pytest.mark.proves("azure-mysql-database", "adopt bind-only")
+@pytest.mark.proves("azure-mysql-database", "adopt manage")
+def test_a_mysql_database_is_adopted_on_an_adopted_server_and_goes_only_if_that_was_ordered(
+    shop, somebodys, azure
+):
+    existing = somebodys.mysql()
+    kept, given_away = (f"{existing.id}/databases/{name}" for name in ("kept", "given"))
+    for path in (kept, given_away):
+        somebodys.put(path, {"properties": {"charset": "utf8mb4", "collation": "utf8mb4_0900_ai_ci"}}, MYSQL)
+        somebodys.settled(existing.id, MYSQL)
+    since = now(azure)
+
+    server = shop.order("azure-mysql-server/burstable", alias="mysql", **existing.order)
+    database = shop.order("azure-mysql-database/database", parentAlias="mysql", resourceId=kept)
+    managed = shop.order(
+        "azure-mysql-database/database",
+        parentAlias="mysql",
+        resourceId=given_away,
+        adopt="manage",
+        deletePolicy="delete",
+    )
+    binding = database.bind()
+    with signed_in(shop, binding.credentials) as cursor:
+        cursor.execute("CREATE TABLE kept (id int)")
+    credentials = binding.credentials
+    database.delete()
+    managed.delete()
+    server.delete()
+
+    assert credentials["database"] == "kept"
+    with pytest.raises(pymysql.OperationalError), signed_in(shop, credentials):
+        pass
+    assert azure.call("GET", kept, version=MYSQL).status_code == 200
+    assert azure.call("GET", given_away, version=MYSQL).status_code == 404
+    assert somebodys.writes(existing.id, since) == somebodys.writes(kept, since) == []
 
 
 def test_the_same_resource_is_not_adopted_twice_and_can_be_again_when_it_was_let_go(shop, somebodys):
