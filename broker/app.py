@@ -34,6 +34,7 @@ from broker.catalog.source import CatalogSource as PublishedCatalog
 from broker.catalog.watching import FileWatch
 from broker.domain.catalog import Catalog
 from broker.errors import StoreUnavailable
+from broker.lifecycle.administration.binding_keys import BindingKeyAdministration
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.catalog import CatalogAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
@@ -51,12 +52,15 @@ from broker.lifecycle.polling import Polling
 from broker.measuring import Told, counting
 from broker.metrics import CONTENT_TYPE, Metrics
 from broker.operations.failpoints import Failpoints
+from broker.operations.key_checking import KeyChecker
 from broker.operations.observing import Observer
+from broker.operations.rounds import Rounds, RoundsOptions
 from broker.operations.runner import Runner, RunnerOptions
 from broker.operations.stocktaking import Stocktaker, StocktakingOptions
 from broker.operations.unhandled import UnhandledWatch
 from broker.provisioners.base import Provisioner, handlers_of
 from broker.provisioners.foresight import foreseeing
+from broker.provisioners.keys import Keys
 from broker.provisioners.options import OwnPrincipal, ProvisionerOptions
 from broker.provisioners.registry import registry
 from broker.provisioners.survey import Survey
@@ -142,6 +146,7 @@ def create_admin_app(
     parts = AdminParts(
         instances=InstanceAdministration(database, catalog),
         bindings=BindingAdministration(database),
+        binding_keys=BindingKeyAdministration(database, catalog),
         operations=OperationAdministration(database, catalog),
         deletions=DeletionAdministration(database, catalog),
         past=PastAdministration(database),
@@ -230,12 +235,10 @@ async def running(
                 )
                 if settings.admin_port is None:
                     api, admin = beside(api, admin), None
-            stocktaker = _stocktaker(settings, database, Survey(arm, provisioner_options)) if runner else None
+            rounds = _rounds(settings, database, arm, provisioner_options) if runner else {}
             watch = UnhandledWatch(database, handlers, counted=metrics.unhandled_counted)
             stopping = asyncio.Event()
-            async with _working(
-                database, catalog, files, tenants, runner, stocktaker, watch, metrics
-            ) as tasks:
+            async with _working(database, catalog, files, tenants, runner, rounds, watch, metrics) as tasks:
                 checks = HealthChecks(
                     alive={name: _runs(task) for name, task in tasks.items()}
                     | _looks(runner, database, too_long=settings.lease * _SILENT_FOR_LEASES),
@@ -312,7 +315,7 @@ async def _working(
     files: FileWatch,
     tenants: TenantRulesFile | None,
     runner: Runner | None,
-    stocktaker: Stocktaker | None,
+    rounds: Mapping[str, Rounds],
     watch: UnhandledWatch,
     metrics: Metrics,
 ) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
@@ -326,8 +329,8 @@ async def _working(
         }
         if tenants is not None:
             tasks["tenant rules"] = group.create_task(tenants.run(), name="tenant rules")
-        if stocktaker is not None:
-            tasks["inventory"] = group.create_task(stocktaker.run(), name="inventory")
+        for name, each in rounds.items():
+            tasks[name] = group.create_task(each.run(), name=name)
         if runner is not None:
             tasks["runner"] = group.create_task(runner.run(), name="runner")
         try:
@@ -437,14 +440,18 @@ def _runner(
     )
 
 
-def _stocktaker(settings: Settings, database: Database, survey: Survey) -> Stocktaker:
-    return Stocktaker(
-        database,
-        survey,
-        StocktakingOptions(
-            name=_process_name(), every=settings.inventory_interval if settings.inventory else None
-        ),
-    )
+def _rounds(
+    settings: Settings, database: Database, arm: Arm, options: ProvisionerOptions
+) -> dict[str, Rounds]:
+    """Return what looks at Azure from time to time, by the name of its task."""
+    every = settings.inventory_interval if settings.inventory else None
+    stock = StocktakingOptions(name=_process_name(), every=every)
+    every = settings.key_check_interval if settings.key_check else None
+    keys = RoundsOptions(name=_process_name(), every=every)
+    return {
+        "inventory": Stocktaker(database, Survey(arm, options), stock),
+        "keys": KeyChecker(database, Keys(arm, options), keys),
+    }
 
 
 def _process_name() -> str:

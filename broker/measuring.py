@@ -12,7 +12,7 @@ from broker.domain.operations import OperationStatus
 from broker.errors import StoreUnavailable
 from broker.lifecycle.options import CatalogSource
 from broker.metrics import Metrics
-from broker.store import inventories
+from broker.store import bindings, inventories
 from broker.store.database import Database
 from broker.store.overview import overview
 from broker.tracing import Untraced
@@ -69,5 +69,6 @@ async def _count(database: Database, catalog: Catalog, metrics: Metrics) -> None
     metrics.operations_counted(counts, oldest=now.oldest, overdue=now.lag)
     async with database.transaction(read_only=True) as tx:
         found = await inventories.read(tx)
+        metrics.keys_compared(stale=await bindings.count_stale(tx))
     kinds = Counter(stray.kind for stray in found.strays)
     metrics.stock_taken(missing=len(found.missing), strays={kind.value: kinds[kind] for kind in StrayKind})

@@ -68,6 +68,11 @@ class Metrics:
             "Service instances that the last look at Azure did not find there.",
             registry=self.registry,
         )
+        self._stale = Gauge(
+            "broker_stale_bindings",
+            "Service bindings whose keys were changed in Azure since they were handed out.",
+            registry=self.registry,
+        )
         self._strays = Gauge(
             "broker_stray_resources",
             "Resources with the broker's tags that belong to no living service instance, by kind (orphan, abandoned).",
@@ -169,6 +174,10 @@ class Metrics:
         self._missing.set(missing)
         for kind, count in strays.items():
             self._strays.labels(kind).set(count)
+
+    def keys_compared(self, *, stale: int) -> None:
+        """Replace of how many bindings the keys were changed in Azure."""
+        self._stale.set(stale)
 
     def tenant_rules_looked_at(self, refused: bool) -> None:  # noqa: FBT001 - a callback
         """Replace whether the file of tenant rules is refused."""

@@ -264,6 +264,14 @@ class Settings(DatabaseSettings):
     inventory_interval: Duration = Field(
         default=timedelta(hours=1), description="How long to wait between two of these looks."
     )
+    key_check: bool = Field(
+        default=True,
+        description="Whether to compare the account keys that were handed out with Azure's from time to time; "
+        "operators can ask for it either way.",
+    )
+    key_check_interval: Duration = Field(
+        default=timedelta(days=1), description="How long to wait between two of these comparisons."
+    )
     history_retention: Duration = Field(
         default=timedelta(days=90), description="How long the history of what was deleted is kept."
     )

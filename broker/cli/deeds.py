@@ -33,6 +33,7 @@ def do(
     body: Mapping[str, Any],
     *,
     platform: str | None = None,
+    also: Mapping[str, str] | None = None,
     yes: bool,
     dry_run: bool,
     wait: bool = False,
@@ -40,12 +41,12 @@ def do(
     output: Form,
 ) -> None:
     """
-    Have something done: tell what would happen, ask, do it, and maybe wait for the end.
+    Have something done: tell what would happen, ask, do it, and maybe wait for the end; *also* goes into the query.
 
     The exit status is that of `cli.client`; 1 also if the question was not answered with yes, or if what was awaited
     has failed.
     """
-    query = {"platform": platform}
+    query = {"platform": platform, **(also or {})}
     longest = patience(timeout)
     with admin_client(profile) as client:
         if dry_run or not yes:
@@ -67,6 +68,22 @@ def follow(profile: str | None, operation: str, *, timeout: str, output: Form) -
     longest = patience(timeout)
     with admin_client(profile) as client:
         sys.exit(_followed(client, [operation], longest, output))
+
+
+def asked_for(client: AdminClient, state: str, order: str, reason: str, longest: timedelta | None) -> bool:
+    """
+    Ask for a round through Azure and wait for its end at most *longest*; None: not at all. Whether it has ended.
+
+    *state* is the route that tells `finished_at`, *order* the one that has it made.
+    """
+    before = client.get(state).get("finished_at")
+    client.post(order, {"reason": reason})
+    ends_at = time.monotonic() + (longest or timedelta(0)).total_seconds()
+    while longest is not None and client.get(state).get("finished_at") == before:
+        if time.monotonic() > ends_at:
+            return False
+        time.sleep(_LOOK_AGAIN[1] / 4)
+    return True
 
 
 def patience(text: str) -> timedelta:

@@ -1,18 +1,16 @@
 import sys
-import time
 from typing import Annotated, Any
 
 import typer
 
 from broker.cli.client import AdminClient, Exit, ProfileName, admin_client
-from broker.cli.deeds import LONG, DryRun, Reason, Timeout, Wait, Yes, do, patience
+from broker.cli.deeds import LONG, DryRun, Reason, Timeout, Wait, Yes, asked_for, do, patience
 from broker.cli.output import Column, Form, Output, age, listed, plain
 
 app = typer.Typer(
     help="What is in Azure without a record, and on record but not in Azure.", no_args_is_help=True
 )
 
-_LOOK_AGAIN = 0.5
 _COLUMNS: list[Column] = [
     ("WHAT", "kind"),
     ("SINCE", lambda one: age(one["since"])),
@@ -38,14 +36,9 @@ def scan(
     """
     longest = patience(timeout)
     with admin_client(profile) as client:
-        before = client.get("/inventory").get("finished_at")
-        client.post("/inventory/take", {"reason": reason})
-        ends_at = time.monotonic() + longest.total_seconds()
-        while wait and client.get("/inventory").get("finished_at") == before:
-            if time.monotonic() > ends_at:
-                print("It still goes on; see later what was found: osb resource list", file=sys.stderr)
-                sys.exit(Exit.GOES_ON)
-            time.sleep(_LOOK_AGAIN)
+        if not asked_for(client, "/inventory", "/inventory/take", reason, longest if wait else None):
+            print("It still goes on; see later what was found: osb resource list", file=sys.stderr)
+            sys.exit(Exit.GOES_ON)
         _list(client, output)
         if wait and "trouble" in client.get("/inventory"):
             sys.exit(Exit.FAILED)

@@ -28,6 +28,8 @@ class ServiceBinding:
     `parameters`, `secrets` (generated before they are set anywhere) and `credentials` (the answer) are
     sealed in the store. `record` holds, without secrets, what was made for this binding. `unopened` names the key
     without which the sealed ones are not known; what is stored of them stays as it is.
+    `keys_checked_at`, of credentials with keys of Azure's, is when they were last read and compared; `stale_since`
+    is since when Azure's are known to be others.
     """
 
     key: UUID
@@ -46,4 +48,6 @@ class ServiceBinding:
     record: JsonObject = field(default_factory=dict)
     expires_at: datetime | None = None
     renew_before: datetime | None = None
+    keys_checked_at: datetime | None = None
+    stale_since: datetime | None = None
     unopened: str | None = None

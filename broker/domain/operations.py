@@ -21,6 +21,8 @@ class OperationKind(StrEnum):
     DEPROVISION = "deprovision"
     BIND = "bind"
     UNBIND = "unbind"
+    REFRESH = "refresh"
+    """Of a binding: its credentials are made anew, of the keys as they are in Azure now. Operators order it."""
 
 
 class OperationStatus(StrEnum):
@@ -40,6 +42,7 @@ class Stage(StrEnum):
     deprovision: waiting (running binds undone, living bindings unbound) -> working -> done or failed
     bind:      waiting -> working -> done, or working -> undoing -> failed
     unbind:    working -> done or failed
+    refresh:   working -> done or failed; the binding stays what it was
     """
 
     WAITING = "waiting"

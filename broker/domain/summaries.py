@@ -150,7 +150,12 @@ def stuck_because(operation: OperationSummary, now: datetime) -> str | None:
 
 @dataclass(frozen=True)
 class BindingSummary:
-    """One service binding; `operation` is what is in progress on it. Credentials are never shown to an operator."""
+    """
+    One service binding; `operation` is what is in progress on it. Credentials are never shown to an operator.
+
+    `keys_checked_at`: when keys of Azure's in its credentials were last compared, if it has any; `stale_since`: since
+    when they are known to be others there.
+    """
 
     platform: str
     instance_id: str
@@ -162,18 +167,36 @@ class BindingSummary:
     predecessor_id: str | None = None
     expires_at: datetime | None = None
     renew_before: datetime | None = None
+    keys_checked_at: datetime | None = None
+    stale_since: datetime | None = None
     operation: OperationSummary | None = None
 
 
 @dataclass(frozen=True)
 class BindingFilter:
-    """Which bindings; everything that is given must hold. `failed`: creation or deletion has failed."""
+    """
+    Which bindings; everything that is given must hold. `failed`: creation or deletion has failed. `stale`: Azure's keys
+    are known to be others than those that were handed out.
+    """
 
     platform: str | None = None
     instance_id: str | None = None
     states: frozenset[str] = frozenset()
     stuck: bool = False
     failed: bool = False
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class KeyCheck:
+    """What the last comparison of keys with Azure's has found; `trouble`: why not everything could be compared."""
+
+    due_at: datetime | None = None
+    running_since: datetime | None = None
+    finished_at: datetime | None = None
+    trouble: str | None = None
+    looked_at: int = 0
+    stale: int = 0
 
 
 @dataclass(frozen=True)

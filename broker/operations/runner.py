@@ -569,3 +569,5 @@ def _method(provisioner: Provisioner, claim: Claim) -> Callable[[Work], Awaitabl
             return provisioner.bind
         case OperationKind.UNBIND:
             return provisioner.unbind
+        case OperationKind.REFRESH:
+            return provisioner.refresh

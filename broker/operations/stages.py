@@ -16,6 +16,8 @@ from broker.provisioners.records import shown
 from broker.store.call_meter import CallCost
 from broker.store.operations_queue import FIRST_COST, Changes, Claim
 
+CANCELLABLE = frozenset(set(OperationKind) - {OperationKind.DEPROVISION, OperationKind.UNBIND})
+"""What can be undone, or left where it is."""
 _JITTER = 0.1
 """The part by which a delay is drawn out at random: what began together must not be looked at together."""
 _CANCELLED = "it was cancelled before it had ended. Order it again if it is still wanted."
@@ -29,6 +31,7 @@ _TRY_AGAIN = {
     OperationKind.DEPROVISION: "Delete it again to go on where it stopped.",
     OperationKind.BIND: "Bind again under another id.",
     OperationKind.UNBIND: "Delete it again to go on where it stopped.",
+    OperationKind.REFRESH: "The credentials are those of before; refresh them again.",
 }
 _DONE = {
     OperationKind.PROVISION: "The service instance is ready.",
@@ -36,6 +39,7 @@ _DONE = {
     OperationKind.DEPROVISION: "The service instance and all that belonged to it are gone.",
     OperationKind.BIND: "The service binding is ready.",
     OperationKind.UNBIND: "The service binding is gone.",
+    OperationKind.REFRESH: "The credentials were read again.",
 }
 
 
@@ -79,7 +83,7 @@ def needs_no_waiting(claim: Claim) -> bool:
     operation = claim.operation
     if operation.kind is OperationKind.PROVISION:
         return claim.instance.parent_key is None and not claim.resources
-    return operation.kind in {OperationKind.BIND, OperationKind.UNBIND}
+    return operation.binding_key is not None
 
 
 def advance(
@@ -256,6 +260,8 @@ def _stage_done(claim: Claim, step: Next) -> Changes:
         case OperationKind.BIND, _ if binding is not None:
             bound = replace(binding, state=BindingState.BOUND)
             return _ended(claim, operation, OperationStatus.SUCCEEDED, description, binding=bound)
+        case OperationKind.REFRESH, _:
+            return _ended(claim, operation, OperationStatus.SUCCEEDED, description, binding=binding)
         case _:
             ended = _ended(
                 claim, operation, OperationStatus.SUCCEEDED, description, instance=instance, binding=binding
@@ -365,11 +371,13 @@ def _with_results(claim: Claim, step: Next) -> Claim:
         if step.secrets is not None and instance.asked is not None:
             instance = replace(instance, asked=replace(instance.asked, secrets=step.secrets))
     elif binding is not None:
-        binding = _bound(binding, step)
+        binding = _bound(binding, step, claim.now)
     return replace(claim, operation=operation, instance=instance, binding=binding)
 
 
-def _bound(binding: ServiceBinding, step: Next) -> ServiceBinding:
+def _bound(binding: ServiceBinding, step: Next, now: datetime) -> ServiceBinding:
+    if step.keys_read:
+        binding = replace(binding, keys_checked_at=now, stale_since=None)
     return replace(
         binding,
         record=binding.record if step.record is None else step.record,
@@ -421,7 +429,7 @@ def _is_cancelled(operation: Operation) -> bool:
     """Only what can be undone, or left where it is, is cancelled, and only before it is being undone."""
     return (
         operation.cancel_requested_at is not None
-        and operation.kind in {OperationKind.PROVISION, OperationKind.BIND, OperationKind.UPDATE}
+        and operation.kind in CANCELLABLE
         and operation.stage in {Stage.WORKING, Stage.WAITING}
     )
 

@@ -103,7 +103,7 @@ async def _bindings_first(tx: Transaction, claim: Claim) -> Changes:
     for binding in living:
         operation = running.get(binding.key)
         if operation is not None:
-            if operation.kind is OperationKind.BIND and operation.cancel_requested_at is None:
+            if operation.kind in stages.CANCELLABLE and operation.cancel_requested_at is None:
                 await operations.save_request(
                     tx, replace(operation, cancel_requested_at=tx.now, due_at=tx.now)
                 )

@@ -8,6 +8,7 @@ Phases, which are kept in operation rows and therefore never change their meanin
     delete  "" -> remove -> [release ->] roles -> history -> done
     bind    "" -> [reach ->] verbs -> done
     unbind  "" -> done
+    refresh "" -> done
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from broker.provisioners.adopting import Adopting
 from broker.provisioners.base import FIRST_VERSION, Next, Outcome, StepFailed, Work
 from broker.provisioners.bindings import Bindings
 from broker.provisioners.creation import Creation
+from broker.provisioners.keys import Keys
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.preflight import Preflight
 from broker.provisioners.removal import Removal
@@ -55,6 +57,7 @@ class ArmTemplate:
         self._updating = Updating(arm, options, self._creation, self._adopting)
         self._removal = Removal(arm, options)
         self._bindings = Bindings(arm, options)
+        self._keys = Keys(arm, options)
 
     async def create(self, work: Work) -> Next:
         """Take one step towards a new instance."""
@@ -168,6 +171,13 @@ class ArmTemplate:
         """Take the one step after which the credentials are refused."""
         try:
             return await self._bindings.undo(work)
+        except Impossible as impossible:
+            return Next(Outcome.FAILED, description=impossible.description)
+
+    async def refresh(self, work: Work) -> Next:
+        """Take the one step after which the credentials hold the keys of now."""
+        try:
+            return await self._keys.refresh(work)
         except Impossible as impossible:
             return Next(Outcome.FAILED, description=impossible.description)
 

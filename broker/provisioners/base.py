@@ -93,6 +93,8 @@ class Next:
     gone: Sequence[str] = ()
     credentials: JsonObject | None = None
     endpoints: Sequence[JsonObject] = ()
+    keys_read: bool = False
+    """The credentials hold keys that were read from Azure just now."""
     generation: int | None = None
     """Of a creation: the generation under which it goes on, when that is not the instance's own."""
     region: str | None = None
@@ -175,6 +177,10 @@ class Provisioner(Protocol):
 
     async def unbind(self, work: Work) -> Next:
         """Take one step towards the binding's credentials being refused."""
+        ...
+
+    async def refresh(self, work: Work) -> Next:
+        """Take one step towards `credentials` with the keys as they are now; making and removing nothing."""
         ...
 
 

@@ -18,10 +18,11 @@ from broker.data_planes import connection_strings, secrets
 from broker.data_planes.base import EntraPrincipal, Refused
 from broker.data_planes.connection_strings import DatabaseAccess
 from broker.data_planes.engines import STRINGS, engine
+from broker.domain.binding_keys import reads_keys
 from broker.domain.bindings import ServiceBinding
 from broker.domain.credential_strings import ENDPOINT_KEYS, MADE_OF
 from broker.domain.databases import DATABASE_KINDS
-from broker.domain.instances import InstanceState
+from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
 from broker.provisioners import databases, limits, sas_policies, sub_resources
@@ -40,9 +41,11 @@ _NO_PRINCIPAL = (
 LOGIN_PREFIX = "app"
 DATABASE_USER = "database_user"
 SUB_RESOURCES = frozenset({"child", "role"})
-SAS_POLICY = "sas_policy"
+SAS_POLICY = sas_policies.VERB
 _LOOKS_FOR_A_NAME = 4
 """How often a server's name is looked up in vain before a bind fails; DNS learns of a new one within seconds."""
+RECIPE = "recipe"
+"""The key of a binding's record under which its verbs and the defaults of its parameters are, if it holds keys."""
 SUB_RESOURCES_SEALED = "sub_resources"
 """The key of a binding's secrets under which each sub-resource that has a password has it, by its word."""
 
@@ -89,9 +92,14 @@ class Bindings:
             for position, one in enumerate(made, start=1)
             if one["verb"] in SUB_RESOURCES
         ]
+        record: JsonObject = {"format": 1, "made": made}
+        if reads_keys(recipe.verbs(binding.parameters)):
+            # Keys are looked at again long after this operation and its recipe are forgotten.
+            frozen = {"verbs": list(recipe.verbs(binding.parameters)), "defaults": dict(recipe.bind_defaults)}
+            record = {**record, RECIPE: frozen}
         return Next(
             phase="reach" if any(one.get("begun") is False for one in made) else "verbs",
-            record={"format": 1, "made": made},
+            record=record,
             secrets=secret,
             resources=resources,
             description="Making the credentials.",
@@ -122,7 +130,7 @@ class Bindings:
     async def verbs(self, work: Work) -> Next:
         """Make what was written down and answer with the credentials."""
         binding, recipe = _binding(work), Recipe.of(work.operation)
-        found: dict[str, Any] = {}
+        found = known_of(binding)
         asked: dict[str, str] = {**work.operation.state.get("asked", {})}
         for made in binding.record["made"]:
             if made["verb"] in SUB_RESOURCES:
@@ -136,9 +144,6 @@ class Bindings:
                         progress=False,
                         cost=Cost(reads=len(binding.record["made"])),
                     )
-                if "word" in made:
-                    known = ("id", "name", "api_version")
-                    found[made["word"]] = {key: made[key] for key in known if key in made} | sealed
             elif made["verb"] == SAS_POLICY:
                 token = await sas_policies.put(self._arm, self._options, work, made, binding)
                 found[made["word"]] = {"token": token, "policy": made["policy"]}
@@ -155,6 +160,7 @@ class Bindings:
             phase="verbs",
             credentials=credentials,
             endpoints=endpoints,
+            keys_read=RECIPE in binding.record,
             description="The credentials are ready.",
         )
 
@@ -271,27 +277,57 @@ class Bindings:
                 target["id"], said["name"], target["api_version"], client_request_id=request_id(work)
             )
         )
-        return {
-            word: picked(expression, {**source, "answer": answer}, f"'{word}'")
-            for word, expression in said["pick"].items()
-        }
+        return picks_of(said, source, answer)
 
     def _source(self, recipe: Recipe, work: Work, binding: ServiceBinding) -> dict[str, Any]:
-        record = work.instance.record
-        return {
-            "database": record.get("database") or {},
-            "user": dict(binding.secrets),
-            "outputs": record.get("outputs", {}),
-            "names": record.get("names", {}),
-            "record": record,
-            "parent": work.parent.record if work.parent else {},
-            "parameters": {**recipe.bind_defaults, **binding.parameters},
-            "binding": {"id": binding.binding_id},
-            "azure": {
-                "tenant_id": self._options.tenant_id,
-                "token_scopes": dict(self._arm.cloud.token_scopes),
-            },
-        }
+        return source_of(recipe.bind_defaults, work.instance, work.parent, binding, self._arm, self._options)
+
+
+def source_of(
+    defaults: JsonObject,
+    instance: ServiceInstance,
+    parent: ServiceInstance | None,
+    binding: ServiceBinding,
+    arm: Arm,
+    options: ProvisionerOptions,
+) -> dict[str, Any]:
+    """Return what the expressions of a binding pick from, but for what was made."""
+    record = instance.record
+    return {
+        "database": record.get("database") or {},
+        "user": dict(binding.secrets),
+        "outputs": record.get("outputs", {}),
+        "names": record.get("names", {}),
+        "record": record,
+        "parent": parent.record if parent else {},
+        "parameters": {**defaults, **binding.parameters},
+        "binding": {"id": binding.binding_id},
+        "azure": {"tenant_id": options.tenant_id, "token_scopes": dict(arm.cloud.token_scopes)},
+    }
+
+
+def known_of(binding: ServiceBinding) -> dict[str, Any]:
+    """Return, by its word, what is known of each sub-resource without asking for it."""
+    known = ("id", "name", "api_version")
+    sealed = binding.secrets.get(SUB_RESOURCES_SEALED, {})
+    return {
+        made["word"]: {key: made[key] for key in known if key in made} | sealed.get(made["word"], {})
+        for made in binding.record.get("made", ())
+        if made["verb"] in SUB_RESOURCES and "word" in made
+    }
+
+
+def picks_of(said: JsonObject, source: JsonObject, answer: JsonObject) -> dict[str, Any]:
+    """
+    Pick from the answer of an action what its verb *said*.
+
+    Raises:
+        Impossible: It is not there.
+    """
+    return {
+        word: picked(expression, {**source, "answer": answer}, f"'{word}'")
+        for word, expression in said["pick"].items()
+    }
 
 
 def composed(verbs: Sequence[JsonObject], source: JsonObject) -> tuple[JsonObject, tuple[JsonObject, ...]]:

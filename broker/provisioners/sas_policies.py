@@ -18,12 +18,15 @@ from broker.provisioners.verdicts import Impossible, from_azure, of_data_plane, 
 _PREFIX = "osb-"
 
 
+VERB = "sas_policy"
+
+
 def described(said: JsonObject, source: JsonObject, binding: ServiceBinding) -> JsonObject:
     """Return what to write down of a policy before it is made."""
     key = said["key"]
     account = picked(key["resource"], source, "the storage account")
     return {
-        "verb": "sas_policy",
+        "verb": VERB,
         "word": said["word"],
         "policy": f"{_PREFIX}{binding.key.hex}",
         **{
@@ -93,6 +96,16 @@ async def remove(
         raise of_data_plane(failure, work) from failure
 
 
+def signed(options: ProvisionerOptions, made: JsonObject, answer: JsonObject) -> str:
+    """
+    Return the token that hangs on a policy, signed with the key that *answer* tells.
+
+    Raises:
+        Impossible: It tells none.
+    """
+    return storage.sas_token(_of_key(options, made, answer), made["policy"])
+
+
 async def _container(arm: Arm, options: ProvisionerOptions, work: Work, made: JsonObject) -> Container:
     key = made["key"]
     work.guard()
@@ -104,7 +117,11 @@ async def _container(arm: Arm, options: ProvisionerOptions, work: Work, made: Js
             client_request_id=request_id(work),
         )
     )
-    found = pick(key["pick"], {"answer": answer})
+    return _of_key(options, made, answer)
+
+
+def _of_key(options: ProvisionerOptions, made: JsonObject, answer: JsonObject) -> Container:
+    found = pick(made["key"]["pick"], {"answer": answer})
     if not isinstance(found, str):
         raise Impossible(
             f"Azure gave no key for the storage account '{made['account']}'. An operator has to look at its keys."

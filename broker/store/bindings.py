@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, tuple_, update
 
 from broker.domain.bindings import BindingState, ServiceBinding
 from broker.domain.instances import ServiceInstance
@@ -51,6 +51,48 @@ async def of_instance(tx: Transaction, instance_key: UUID) -> list[ServiceBindin
         .order_by(table.c.created_at, table.c.binding_id)
     )
     return [_binding(row, tx) for row in rows]
+
+
+async def with_keys(
+    tx: Transaction, *, after: tuple[UUID, UUID] | None, at_most: int
+) -> list[ServiceBinding]:
+    """Return complete bindings that hold keys of Azure's, instance by instance, those behind *after* (both keys)."""
+    place = tuple_(table.c.instance_key, table.c.key)
+    query = select(table).where(
+        table.c.state == BindingState.BOUND.value, table.c.keys_checked_at.is_not(None)
+    )
+    if after is not None:
+        query = query.where(place > tuple_(*after))
+    rows = await tx.execute(query.order_by(table.c.instance_key, table.c.key).limit(at_most))
+    return [_binding(row, tx) for row in rows]
+
+
+async def mark_keys(tx: Transaction, binding: ServiceBinding, *, is_stale: bool) -> bool:
+    """
+    Write down how the keys of *binding* compare; false if they were read by somebody else since it was read.
+
+    Then what was compared is not what there is now.
+    """
+    marked = await tx.execute(
+        update(table)
+        .where(
+            table.c.key == binding.key,
+            table.c.state == BindingState.BOUND.value,
+            table.c.keys_checked_at == binding.keys_checked_at,
+        )
+        .values(keys_checked_at=tx.now, stale_since=(binding.stale_since or tx.now) if is_stale else None)
+    )
+    return marked.rowcount == 1
+
+
+async def count_stale(tx: Transaction) -> int:
+    """Return of how many complete bindings the keys are known to be others in Azure."""
+    found = await tx.execute(
+        select(func.count())
+        .select_from(table)
+        .where(table.c.stale_since.is_not(None), table.c.state == BindingState.BOUND.value)
+    )
+    return int(found.scalar_one())
 
 
 async def add(tx: Transaction, binding: ServiceBinding) -> None:
@@ -111,6 +153,8 @@ def _columns(binding: ServiceBinding, sealing: KeyRing) -> dict[str, Any]:
         "expires_at": binding.expires_at,
         "renew_before": binding.renew_before,
         "created_at": binding.created_at,
+        "keys_checked_at": binding.keys_checked_at,
+        "stale_since": binding.stale_since,
     }
 
 
@@ -143,6 +187,8 @@ def _binding(row: Row[Any], tx: Transaction) -> ServiceBinding:
         record=row.record,
         expires_at=row.expires_at,
         renew_before=row.renew_before,
+        keys_checked_at=row.keys_checked_at,
+        stale_since=row.stale_since,
         unopened=unopened,
     )
 

@@ -1,25 +1,29 @@
-"""Taking stock: who does it, when, and what it has found."""
+"""Rounds, each made by one process at a time: taking stock, and comparing keys. Who, when, and what was found."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.instances import InstanceState
 from broker.domain.inventory import ORPHANS, Holding, Inventory, MissingInstance, Stray, StrayKind
+from broker.domain.json_values import JsonObject
 from broker.domain.operations import OperationStatus
 from broker.store.columns import loaded, stored
 from broker.store.database import Database, Transaction
 from broker.store.errors import ClaimLost
 from broker.store.tables import external_resources, inventories, operations, service_instances
 
-_NAME = "azure"
-_MINE = inventories.c.name == _NAME
+AZURE = "azure"
+"""The rounds that compare Azure with the records."""
+KEYS = "keys"
+"""The rounds that compare the keys of credentials with Azure's."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,22 @@ class Taking:
     owner: str
     fence: int
     lease: timedelta
+    name: str = AZURE
+
+    @property
+    def mine(self) -> ColumnElement[bool]:
+        return inventories.c.name == self.name
 
 
-async def plan(database: Database, *, first_in: timedelta | None) -> None:
+async def plan(database: Database, *, first_in: timedelta | None, name: str = AZURE) -> None:
     """
     See that stock is taken from time to time: first after *first_in*, or, with None, only when somebody asks.
 
     What is planned already stays as it is.
     """
     async with database.transaction() as tx:
-        await _make(tx)
-        idle = (_MINE, inventories.c.owner.is_(None))
+        await _make(tx, name)
+        idle = (inventories.c.name == name, inventories.c.owner.is_(None))
         if first_in is None:
             await tx.execute(update(inventories).where(*idle).values(due_at=None))
         else:
@@ -47,14 +56,20 @@ async def plan(database: Database, *, first_in: timedelta | None) -> None:
             await tx.execute(update(inventories).where(*idle, unplanned).values(due_at=tx.now + first_in))
 
 
-async def ask_for(tx: Transaction) -> None:
-    """Let stock be taken at once; one that is under way is not begun again."""
-    await _make(tx)
-    await tx.execute(update(inventories).where(_MINE, inventories.c.owner.is_(None)).values(due_at=tx.now))
+async def ask_for(tx: Transaction, name: str = AZURE) -> None:
+    """Let a round be made at once; one that is under way is not begun again."""
+    await _make(tx, name)
+    mine = inventories.c.name == name
+    await tx.execute(update(inventories).where(mine, inventories.c.owner.is_(None)).values(due_at=tx.now))
 
 
 async def claim(
-    database: Database, *, owner: str, lease: timedelta, every: timedelta | None = None
+    database: Database,
+    *,
+    owner: str,
+    lease: timedelta,
+    every: timedelta | None = None,
+    name: str = AZURE,
 ) -> Taking | None:
     """
     Take it up if it is due, and if nobody else did; None otherwise.
@@ -62,23 +77,24 @@ async def claim(
     One whose taker died is due again when its lease is over. What seems due much later than *every* from now was
     written before the database's clock was set back, or when it was to be done less often: it is due, too.
     """
+    mine = inventories.c.name == name
     longest = 1.5 * (lease if every is None else max(every, lease))
 
     def due(now: datetime) -> ColumnElement[bool]:
         return or_(inventories.c.due_at <= now, inventories.c.due_at > now + longest)
 
     async with database.transaction(read_only=True) as tx:
-        found = await tx.execute(select(inventories.c.fence).where(_MINE, due(tx.now)))
+        found = await tx.execute(select(inventories.c.fence).where(mine, due(tx.now)))
         fence = found.scalar()
     if fence is None:
         return None
     async with database.transaction() as tx:
         taken = await tx.execute(
             update(inventories)
-            .where(_MINE, inventories.c.fence == fence, due(tx.now))
+            .where(mine, inventories.c.fence == fence, due(tx.now))
             .values(owner=owner, fence=fence + 1, due_at=tx.now + lease, started_at=tx.now)
         )
-        return Taking(owner, fence + 1, lease) if taken.rowcount else None
+        return Taking(owner, fence + 1, lease, name) if taken.rowcount else None
 
 
 async def hold(tx: Transaction, taking: Taking) -> None:
@@ -90,7 +106,7 @@ async def hold(tx: Transaction, taking: Taking) -> None:
     """
     held = await tx.execute(
         update(inventories)
-        .where(_MINE, inventories.c.fence == taking.fence)
+        .where(taking.mine, inventories.c.fence == taking.fence)
         .values(due_at=tx.now + taking.lease)
     )
     if held.rowcount != 1:
@@ -102,7 +118,7 @@ async def finish(
     taking: Taking,
     *,
     next_in: timedelta | None,
-    found: Inventory | None,
+    found: Inventory | JsonObject | None,
     trouble: str | None = None,
 ) -> None:
     """
@@ -118,18 +134,25 @@ async def finish(
         "trouble": trouble,
         "finished_at": tx.now,
     }
-    if found is not None:
+    if isinstance(found, Mapping):
+        values["report"] = dict(found)
+    elif found is not None:
         values["report"] = {
             "subscriptions": list(found.subscriptions),
             "looked_at": found.looked_at,
             "strays": [_written(stray) for stray in found.strays],
         }
-    await tx.execute(update(inventories).where(_MINE).values(values))
+    await tx.execute(update(inventories).where(taking.mine).values(values))
+
+
+async def last_round(tx: Transaction, name: str) -> Row[Any] | None:
+    """Return the row of the rounds of that name, once one was planned."""
+    return (await tx.execute(select(inventories).where(inventories.c.name == name))).first()
 
 
 async def read(tx: Transaction) -> Inventory:
     """Return what is known; of a broker that never took stock, nothing."""
-    row = (await tx.execute(select(inventories).where(_MINE))).first()
+    row = await last_round(tx, AZURE)
     missing = await _missing(tx)
     if row is None:
         return Inventory(missing=missing)
@@ -212,9 +235,9 @@ async def mark(tx: Transaction, key: UUID, *, missing: bool) -> bool:
     return marked.rowcount == 1
 
 
-async def _make(tx: Transaction) -> None:
+async def _make(tx: Transaction, name: str) -> None:
     insert = (postgresql if tx.database.kind == "postgresql" else sqlite).insert(inventories)
-    await tx.execute(insert.values(name=_NAME, fence=0, report={}, due_at=None).on_conflict_do_nothing())
+    await tx.execute(insert.values(name=name, fence=0, report={}, due_at=None).on_conflict_do_nothing())
 
 
 def _at_rest() -> tuple[Any, ...]:

@@ -232,7 +232,9 @@ _POLL_INSTANCE = PlainQuery(
     _POLLED + "WHERE platform = %s AND instance_id = %s AND binding_id IS NULL ORDER BY number DESC LIMIT 1"
 )
 _POLL_BINDING = PlainQuery(
-    _POLLED + "WHERE platform = %s AND instance_id = %s AND binding_id = %s ORDER BY number DESC LIMIT 1"
+    # What operators order of a binding is no answer to its platform.
+    _POLLED + "WHERE platform = %s AND instance_id = %s AND binding_id = %s AND kind != 'refresh' "
+    "ORDER BY number DESC LIMIT 1"
 )
 _STATUS = {status.value: status for status in OperationStatus}
 _KIND = {kind.value: kind for kind in OperationKind}

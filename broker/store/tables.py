@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from broker.store.columns import NUMBER, OURS, SEALED, SENT, UUID_KEY, UtcTime
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """All revisions of `migrations/`, oldest first; a test compares. Kept here so that a start needs no alembic."""
 
 metadata = MetaData(
@@ -91,6 +91,9 @@ service_bindings = Table(
     Column("expires_at", UtcTime),
     Column("renew_before", UtcTime),
     Column("created_at", UtcTime, nullable=False),
+    # Of credentials with keys of Azure's: when they were last read and compared, and since when they are others there.
+    Column("keys_checked_at", UtcTime),
+    Column("stale_since", UtcTime),
     UniqueConstraint("instance_key", "binding_id"),
 )
 

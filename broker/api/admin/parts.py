@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from broker.domain.operators import Operator
+from broker.lifecycle.administration.binding_keys import BindingKeyAdministration
 from broker.lifecycle.administration.bindings import BindingAdministration
 from broker.lifecycle.administration.catalog import CatalogAdministration
 from broker.lifecycle.administration.deletions import DeletionAdministration
@@ -25,6 +26,7 @@ class AdminParts:
 
     instances: InstanceAdministration
     bindings: BindingAdministration
+    binding_keys: BindingKeyAdministration
     operations: OperationAdministration
     deletions: DeletionAdministration
     past: PastAdministration

@@ -22,7 +22,6 @@ from broker.store.administration import operations as listed
 from broker.store.database import Database, Transaction
 
 _DELETIONS = {OperationKind.DEPROVISION, OperationKind.UNBIND}
-_CANCELLABLE = {OperationKind.PROVISION, OperationKind.UPDATE, OperationKind.BIND}
 
 
 class OperationAdministration:
@@ -103,7 +102,7 @@ class OperationAdministration:
             operation, _, _ = await self._locked(tx, operation_id)
             if operation.finished:
                 raise WrongState(f"{_name(operation)} has ended: {operation.status.value}.")
-            if operation.kind not in _CANCELLABLE:
+            if operation.kind in _DELETIONS:
                 raise WrongState(
                     f"{_name(operation)} is a deletion, which is never cancelled. If it cannot end, abandon what it "
                     "deletes."
@@ -121,6 +120,8 @@ class OperationAdministration:
             ends = (
                 "it ends as failed, and the service instance keeps its plan and parameters"
                 if operation.kind is OperationKind.UPDATE
+                else "it ends as failed, and the credentials stay what they were"
+                if operation.kind is OperationKind.REFRESH
                 else "what it has made is removed, and it ends as failed"
             )
             return Done([f"{_name(operation)} is cancelled: {ends}."], [operation.id])
@@ -140,7 +141,8 @@ class OperationAdministration:
             raise WrongState(f"{name} has succeeded; there is nothing to retry.")
         if failed.kind not in _DELETIONS:
             raise WrongState(
-                f"{name} has failed, and the platform was told so: it has to order again, or delete what there is."
+                f"{name} has failed, and whoever ordered it was told so: it has to be ordered again, or what there is "
+                "deleted."
             )
         if binding is not None:
             newest = await operations.last_of_binding(

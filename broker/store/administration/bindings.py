@@ -20,6 +20,7 @@ from broker.store.tables import service_bindings as table
 
 _PLAIN = (
     "binding_id", "key", "state", "service_plan_id", "created_at", "predecessor_id", "expires_at", "renew_before",
+    "keys_checked_at", "stale_since",
 )  # fmt: skip
 _FAILED = (BindingState.BIND_FAILED.value, BindingState.UNBIND_FAILED.value)
 _RUNNING = "running_"
@@ -76,6 +77,20 @@ async def named(tx: Transaction, instance_key: UUID, binding_id: str) -> Binding
     return None if row is None else _summary(row, tx.now)
 
 
+async def stale(tx: Transaction, platform: str | None, *, at_most: int) -> list[tuple[str, str, str]]:
+    """Return platform, instance and binding id of those that are stale, in the order in which they are locked."""
+    query = (
+        select(service_instances.c.platform, service_instances.c.instance_id, table.c.binding_id)
+        .join(service_instances, service_instances.c.key == table.c.instance_key)
+        .where(table.c.stale_since.is_not(None), table.c.state == BindingState.BOUND.value)
+        .order_by(service_instances.c.key, table.c.key)
+    )
+    if platform is not None:
+        query = query.where(service_instances.c.platform == platform)
+    found = await tx.execute(query.limit(at_most))
+    return [(row.platform, row.instance_id, row.binding_id) for row in found]
+
+
 def _conditions(wanted: BindingFilter, now: datetime) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.platform is not None:
@@ -86,6 +101,8 @@ def _conditions(wanted: BindingFilter, now: datetime) -> list[ColumnElement[bool
         found.append(table.c.state.in_(sorted(wanted.states)))
     if wanted.failed:
         found.append(table.c.state.in_(_FAILED))
+    if wanted.stale:
+        found.append(table.c.stale_since.is_not(None))
     if wanted.stuck:
         found.append(is_stuck(operations, now))
     return found
