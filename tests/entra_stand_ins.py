@@ -6,6 +6,7 @@ the real one makes, but without the label by which Azure would take tokens. The 
 whose password is the token. So everything around the log-in is real: the statements, the grants, the end of a login.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +34,12 @@ GRANT SELECT, INSERT ON public.entra_principals TO PUBLIC;
 
 
 @contextmanager
-def superuser(folder: Path) -> Iterator[psycopg.Connection]:
-    """A connection of the superuser to the one server whose process runs below *folder*."""
+def superuser(folder: Path, server: str = "") -> Iterator[psycopg.Connection]:
+    """A connection of the superuser to the one server (of this name) whose process runs below *folder*."""
+    own = hashlib.sha256(server.encode()).hexdigest()[:12]
     places = [folder, *(Path(file.read_text().strip()) for file in folder.rglob("*.place"))]
-    (running,) = (file for place in places for file in place.rglob("postmaster.pid"))
+    found = [file for place in places for file in place.rglob("postmaster.pid")]
+    (running,) = (file for file in found if not server or own in file.parts)
     _, _, _, port, socket_folder, *_ = running.read_text().splitlines()
     password = next(
         file.read_text() for above in running.parents for file in above.glob("superuser") if file.is_file()
@@ -52,9 +55,9 @@ def superuser(folder: Path) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def make_administrator(folder: Path, name: str, token: str) -> None:
+def make_administrator(folder: Path, name: str, token: str, server: str = "") -> None:
     """Make the role that Azure makes of an administrator of type Entra, and the stand-in."""
-    with superuser(folder) as connection:
+    with superuser(folder, server) as connection:
         connection.execute(_STAND_IN)
         connection.execute(
             sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {} IN ROLE azure_pg_admin").format(
@@ -63,15 +66,15 @@ def make_administrator(folder: Path, name: str, token: str) -> None:
         )
 
 
-def principals(folder: Path) -> list[tuple[object, ...]]:
+def principals(folder: Path, server: str = "") -> list[tuple[object, ...]]:
     """What the stand-in was told: role, object id, type, whether it administers or must use more factors."""
-    with superuser(folder) as connection:
+    with superuser(folder, server) as connection:
         return connection.execute("SELECT * FROM public.entra_principals").fetchall()
 
 
-def give_password(folder: Path, role: str, password: str) -> None:
+def give_password(folder: Path, role: str, password: str, server: str = "") -> None:
     """Let a role sign in by a password where it would by a token."""
-    with superuser(folder) as connection:
+    with superuser(folder, server) as connection:
         connection.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
         )

@@ -38,6 +38,10 @@ _NO_PRINCIPAL = (
     "This broker makes no logins for Entra principals: it was not told its own. Bind with another auth, or an operator "
     "has to set BROKER_AZURE_PRINCIPAL_ID and BROKER_AZURE_PRINCIPAL_NAME and update the service instance."
 )
+_NO_END = (
+    "Bindings of this service plan end at a time, and a login by Entra tokens has no password that could end. Bind "
+    "with another auth."
+)
 LOGIN_PREFIX = "app"
 DATABASE_USER = "database_user"
 SUB_RESOURCES = frozenset({"child", "role"})
@@ -409,6 +413,8 @@ def _login(
         secret.setdefault("password", secrets.generated_password())
     elif options.principal is None:
         raise Impossible(_NO_PRINCIPAL)
+    elif _binding(work).expires_at is not None:
+        raise Impossible(_NO_END)
     server = record["above"] if database["server"] == "parent" else record["main"]
     return {
         "verb": DATABASE_USER,

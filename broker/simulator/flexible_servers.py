@@ -51,6 +51,18 @@ class FamilyKind(Kind):
         server = self.state.resources.get(server_id(resource.id).key)
         return not resource.foreign and (server is None or not server.foreign)
 
+    async def open_gate(self, server: ResourceId, rules_type: str, *, without: Resource | None) -> None:
+        """Let in the ranges of a server's rules; nobody, where it has no public network access."""
+        known = self.state.resources.get(server.key)
+        network = (known.body["properties"].get("network") if known else None) or {}
+        ranges = [
+            (rule.body["properties"]["startIpAddress"], rule.body["properties"]["endIpAddress"])
+            for rule in self.state.below(server)
+            if rule.id.type.lower() == rules_type.lower() and rule is not without
+        ]
+        closed = network.get("publicNetworkAccess") == "Disabled"
+        await self.databases.set_firewall(server.name, [] if closed else ranges)
+
 
 class Servers(FamilyKind):
     """A server; its real one is created when the work ends, so that it cannot be reached earlier."""
@@ -97,6 +109,7 @@ class Servers(FamilyKind):
         properties = body.get("properties") or {}
         self._check_location(body, existing)
         self._check_sku(body.get("sku"))
+        self._check_high_availability(body)
         self._check_storage(properties.get("storage"), existing)
         self._check_administrator(properties, existing)
         days = (properties.get("backup") or {}).get("backupRetentionDays")
@@ -135,6 +148,12 @@ class Servers(FamilyKind):
         wanted = next((t for prefix, t in TIER_OF_SKU.items() if name.lower().startswith(prefix)), None)
         if wanted is None or wanted.lower() != tier.lower():
             raise invalid("InvalidSku", f"The sku '{name}' does not belong to the tier '{tier}'.", "sku")
+
+    def _check_high_availability(self, body: Mapping[str, Any]) -> None:
+        mode = ((body.get("properties") or {}).get("highAvailability") or {}).get("mode")
+        tier = (body.get("sku") or {}).get("tier")
+        if tier == "Burstable" and isinstance(mode, str) and mode != "Disabled":
+            raise invalid("HighAvailabilityNotSupported", "The Burstable tier has no high availability.")
 
     def _check_storage(self, storage: Any, existing: Resource | None) -> None:
         size = storage.get("storageSizeGB") if isinstance(storage, Mapping) else None
@@ -222,6 +241,8 @@ class Servers(FamilyKind):
             resource.body["properties"]["fullyQualifiedDomainName"] = address
         elif properties.get("administratorLoginPassword"):
             await self.databases.set_password(resource.id.name, properties["administratorLoginPassword"])
+        if not created:
+            await self.open_gate(resource.id, f"{self.type}/firewallRules", without=None)
 
     async def remove(self, resource: Resource) -> None:
         if self.is_real(resource):
@@ -299,24 +320,11 @@ class FirewallRules(FamilyKind):
     async def apply(self, resource: Resource, sent: Mapping[str, Any], *, created: bool) -> None:
         del sent, created
         if self.is_real(resource):
-            await self._open(resource, without=None)
+            await self.open_gate(server_id(resource.id), self.type, without=None)
 
     async def remove(self, resource: Resource) -> None:
         if self.is_real(resource):
-            await self._open(resource, without=resource)
-
-    async def _open(self, resource: Resource, without: Resource | None) -> None:
-        server = server_id(resource.id)
-        rules = [
-            rule
-            for rule in self.state.below(server)
-            if rule.id.type.lower() == self.type.lower() and rule is not without
-        ]
-        ranges = [
-            (rule.body["properties"]["startIpAddress"], rule.body["properties"]["endIpAddress"])
-            for rule in rules
-        ]
-        await self.databases.set_firewall(server.name, ranges)
+            await self.open_gate(server_id(resource.id), self.type, without=resource)
 
 
 class Configurations(FamilyKind):

@@ -40,7 +40,8 @@ def test_what_a_plan_does_not_say_it_has_from_the_plan_that_it_extends(copy):
     assert zrs.maximum_polling_duration == lrs.maximum_polling_duration
     assert (zrs.binding_lifetime, zrs.preflight) == (lrs.binding_lifetime, "validate")
     assert zrs.recipe["fixed"] == {**lrs.recipe["fixed"], "skuName": "Standard_ZRS"}
-    assert zrs.metadata == {"displayName": "Standard LRS", "bullets": ["Three zones"]}
+    said = {"displayName": "Standard LRS", "bullets": ["Three zones"], "expectedDurationSeconds": 60}
+    assert zrs.metadata == said
 
 
 def test_a_plan_extends_one_that_extends_another(copy):

@@ -129,10 +129,10 @@ SPOILT = {
         "",
         "needs 'password'",
     ),
-    "high availability": (
+    "a parameter that the template lacks": (
         WHOLE,
         "    skuName: {}\n",
-        "    skuName: {}\n    highAvailability: {}\n",
+        "    skuName: {}\n    delegatedSubnet: {}\n",
         "the template has no such",
     ),
     "a fixed value that is not allowed": (
@@ -162,20 +162,20 @@ SPOILT = {
     "text that is no YAML": (WHOLE, "bindable: true", "bindable: [true", "is no YAML"),
     "a parameter that is refused, too": (
         WHOLE,
-        "  broker:\n",
-        "  refused: {skuName: Leave it out.}\n  broker:\n",
+        "  refused:\n",
+        "  refused:\n    skuName: Leave it out.\n",
         "parameters.refused.skuName: is declared, too",
     ),
     "a name that a plan fixes, refused": (
         WHOLE,
-        "  broker:\n",
-        "  refused: {skuTier: Leave it out.}\n  broker:\n",
+        "  refused:\n",
+        "  refused:\n    skuTier: Leave it out.\n",
         "parameters.refused.skuTier: is fixed by a plan, too",
     ),
     "a parent that nobody can name": (
         CHILD,
-        "  broker:\n",
-        "  refused: {parentAlias: Leave it out.}\n  broker:\n",
+        "  refused:\n",
+        "  refused:\n    parentAlias: Leave it out.\n",
         "parameters.refused.parentAlias: is what names the parent",
     ),
     "a bind parameter that is refused, too": (
@@ -186,9 +186,9 @@ SPOILT = {
     ),
     "a refusal without words": (
         WHOLE,
-        "  broker:\n",
-        "  refused: {cores: ''}\n  broker:\n",
-        "parameters.refused.cores: ",
+        "backupRetention: Give 'backupRetentionDays' in place of 'backupRetention'.",
+        "backupRetention: ''",
+        "parameters.refused.backupRetention: ",
     ),
     "a number for a name": (WHOLE, "name: azure-postgresql\n", "name: 5\n", "should be a valid string"),
 }

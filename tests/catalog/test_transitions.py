@@ -28,13 +28,12 @@ def test_names_become_the_ids_of_plans_and_platforms_are_told_that_the_plan_can_
     told = next(one for one in document(catalog)["services"] if one["name"] == NAME)
 
     assert plan.updates_to == ("91940489-92fd-462b-9890-e536956392b8", "60626666-4487-4127-86b6-5a94377ce3d5")
-    assert [one["plan_updateable"] for one in told["plans"]] == [True, False, False, False]
-    assert told["plan_updateable"] is False
+    assert [one["plan_updateable"] for one in told["plans"]] == [True, False, True, False]
+    assert told["plan_updateable"] is True
     assert "updates_to" not in str(told)
 
 
 def test_a_plan_that_can_become_none_is_told_as_fixed(copy):
-    copy.replace(FILE, "plan_updateable: false", "plan_updateable: true")
     change(copy, updates_to=[])
 
     plan = first_plan(read_catalog(copy.folder))
