@@ -27,7 +27,6 @@ from tests.tenants.tables import cloud_foundry, none_of, rules, when
 SHIPPED = Source.of_folder("files", shipped("catalog"))
 IDS = [tuple(line.split()) for line in Path(__file__).with_name("older_ids.txt").read_text().splitlines()]
 """Of each plan of the three older brokers: the ids of its offering and of the plan, as they were published."""
-NAMED_INSTEAD = ("managed-redis", "azure-sql-database", "azure-cosmosdb-mongo")
 
 
 def catalog(mode):
@@ -119,6 +118,17 @@ def test_a_child_of_an_older_broker_has_a_parent_of_an_older_broker():
     for plan in children:
         assert by_id[plan.parent].name not in NAMES
         assert all(parent.takes_alias for parent in by_id[plan.parent].plans if parent.recipe)
+
+
+def test_a_plan_of_one_size_has_that_size_and_a_shared_id_the_names_of_both_brokers():
+    sql = "fb9bc99e-0aa9-11e6-8a8a-000d3a002ed5"
+    offering, s3 = LISTED.orderable(sql, "26cf84bf-f700-4e65-8048-cbfa9c319d5f")
+    _, standard = LISTED.orderable(sql, "2497b7f3-341b-4ac6-82fb-d4a48c005e19")
+
+    assert (s3.name, s3.recipe["fixed"]["dtus"]) == ("standards3", 100)
+    assert "dtus" not in s3.create_parameters.names
+    assert "dtus" in standard.create_parameters.names
+    assert "OSBA azure-sql-12-0, MASB azure-sqldb" in offering.description
 
 
 # A family of the tests' own, made of the shipped storage account.

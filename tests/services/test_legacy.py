@@ -30,6 +30,10 @@ MASB_STORAGE, MASB_STORAGE_PLAN = (
 )
 POSTGRESQL, BASIC = "b43b4bba-5741-4d98-a10b-17dc5cee0175", "09b398f8-f3c1-49ae-b726-459444e22460"
 REDIS, REDIS_BASIC = "0346088a-d4b2-4478-aa32-f18e295ec1d9", "362b3d1b-5b57-4289-80ad-4a15a760c29c"
+BUS, BUS_STANDARD = "6dc44338-2f13-4bc5-9247-5b1b3c5462d3", "6be0d8b5-381f-4d68-bdfd-a131425d3835"
+QUEUE, QUEUE_PLAN = "0e93fbb8-7904-43a5-82db-81c7d3886a24", "89440eec-a888-49ce-b392-60c653d7a98b"
+HUBS, HUBS_BASIC = "7bade660-32f1-4fd7-b9e6-d416d975170b", "80756db5-a20c-495d-ae70-62cf7d196a3c"
+SQL, SQL_GENERAL = "fb9bc99e-0aa9-11e6-8a8a-000d3a002ed5", "c77e86af-f050-4457-a2ff-2b48451888f3"
 OPERATOR = secrets.token_hex(32)
 HEAD = "platform,instance_id,service_id,plan_id,resource_id"
 
@@ -164,11 +168,52 @@ def test_an_app_of_another_older_broker_finds_its_own_keys(shop, platform):
     assert credentials["primary_access_key"] == credentials["accessKey"]
 
 
+def test_a_queue_stands_in_a_namespace_that_was_ordered_by_an_older_name(shop, platform):
+    namespace = platform.ready(
+        body(
+            BUS,
+            BUS_STANDARD,
+            location="westeurope",
+            resourceGroup="theirs",
+            alias="bus",
+            allowAllNetworks=True,
+        )
+    )
+    queue = platform.ready(
+        body(QUEUE, QUEUE_PLAN, parentAlias="bus", maxQueueSize=2048, lockDuration="PT45S")
+    )
+
+    credentials = bound(platform, queue, QUEUE, QUEUE_PLAN)
+    whole = bound(platform, namespace, BUS, BUS_STANDARD)
+    (path,) = shop.living("/queues")
+    made = shop.read(path, "2026-01-01").json()["properties"]
+    platform.gone(queue, QUEUE_PLAN, QUEUE)
+    platform.gone(namespace, BUS_STANDARD, BUS)
+
+    assert (made["maxSizeInMegabytes"], made["lockDuration"]) == (2048, "PT45S")
+    assert {"connectionString", "primaryKey", "namespaceName", "queueName"} <= credentials.keys()
+    assert whole["connection_string"] == whole["connectionString"]
+    assert whole["namespace_name"] == whole["namespaceName"]
+    assert shop.living() == []
+
+
+def test_an_event_hub_is_ordered_by_an_older_name(shop, platform):
+    instance = platform.ready(body(HUBS, HUBS_BASIC, location="westeurope", resourceGroup="theirs"))
+
+    credentials = bound(platform, instance, HUBS, HUBS_BASIC)
+    platform.gone(instance, HUBS_BASIC, HUBS)
+
+    assert {"connectionString", "primaryKey", "eventHubNamespace", "eventHubName"} <= credentials.keys()
+    assert credentials["event_hub_name"] == credentials["eventHubName"]
+    assert shop.living() == []
+
+
 @pytest.mark.parametrize(
     ("service_id", "plan_id", "parameters", "sentence"),
     [
         (POSTGRESQL, BASIC, {}, "retired in Azure. Order azure-postgresql/burstable instead."),
         (REDIS, REDIS_BASIC, {}, "Order azure-managed-redis instead."),
+        (SQL, SQL_GENERAL, {"storage": 20}, "storageGB"),
         (V2, V2_PLAN, {"accountType": "Premium_LRS"}, "'accountType' must be one of"),
         (V2, V2_PLAN, {"enableNonHttpsTraffic": "enabled"}, "'enableNonHttpsTraffic' must be one of"),
         (V2, V2_PLAN, {"skuName": "Standard_LRS"}, "'skuName' is not a known parameter"),
