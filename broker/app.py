@@ -411,7 +411,9 @@ def _provisioner_options(settings: Settings) -> ProvisionerOptions:
         egress_addresses=tuple(str(address) for address in settings.egress_addresses),
         adoption_scopes=settings.adoption_scopes,
         data_plane_ca_file=settings.data_plane_ca_file,
-        principal=OwnPrincipal(settings.azure_principal_id, settings.azure_principal_name)
+        principal=OwnPrincipal(
+            settings.azure_principal_id, settings.azure_principal_name, settings.azure_client_id
+        )
         if settings.azure_principal_id and settings.azure_principal_name
         else None,
     )

@@ -24,7 +24,7 @@ import pymysql
 import structlog
 from pymysql.constants import ER
 
-from broker.data_planes.base import DatabaseMissing, Server, SessionsRemain, StatementFailed
+from broker.data_planes.base import DatabaseMissing, EntraPrincipal, Server, SessionsRemain, StatementFailed
 from broker.data_planes.mysql_connection import administering
 from broker.data_planes.secrets import generated_password
 
@@ -130,6 +130,72 @@ async def create_login(
     log.info("login made", server=server.host, database=database, username=username)
 
 
+async def create_entra_login(
+    server: Server,
+    database: str,
+    *,
+    owner_role: str = "",
+    username: str,
+    principal: EntraPrincipal,
+    administrator: Server,
+) -> None:
+    """
+    Make a login for one binding of *database* as which *principal* signs in by its Entra tokens.
+
+    A second call leaves the login as it is, and needs no token. Only the server's Entra administrator may make such a
+    login, whose identifier is the client id of a service principal or managed identity (Azure, "Connect with managed
+    identity to Azure Database for MySQL"). The administrator with the password gives it its rights, and ends it.
+
+    Args:
+        server: Where, and as whom.
+        database: The one database that the login may enter.
+        owner_role: Empty; MySQL needs none.
+        username: At most 32 characters, of the form that `generated_username` gives.
+        principal: A service principal with its client id.
+        administrator: The same server, with the name of the broker's own Entra principal and a token of it.
+
+    Raises:
+        DatabaseMissing: The database is gone.
+        Refused: The server does not take the broker's token.
+        ValueError: The name does not fit, or the principal is none that MySQL knows.
+        DataPlaneFailure: See `broker.data_planes.base`.
+    """
+    _must_be_ours(server, username)
+    if owner_role or principal.kind != "ServicePrincipal" or principal.client_id is None:
+        raise ValueError("MySQL knows no owner roles, and service principals by their client id alone.")
+    client = principal.client_id
+
+    def is_there(cursor: Cursor) -> bool:
+        _must_exist(cursor, server, database)
+        return _is_known(cursor, username)
+
+    def make(cursor: Cursor) -> None:
+        for statement, arguments in entra_statements(username, client):
+            try:
+                cursor.execute(statement, arguments)
+            except pymysql.err.OperationalError as error:
+                # Another process, which works on the same binding, was quicker.
+                if error.args[0] != ER.CANNOT_USER or not _is_known(cursor, username):
+                    raise
+
+    if not await administering(server, is_there):
+        await administering(administrator, make)
+    await administering(
+        server,
+        lambda cursor: cursor.execute(f"GRANT {_RIGHTS} ON {_pattern(database)}.* TO %s@'%%'", (username,)),
+    )
+    log.info("Entra login made", server=server.host, database=database, username=username)
+
+
+def entra_statements(username: str, client_id: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The statements, with arguments, that make a login of Entra. Azure's server alone knows them."""
+    return (
+        # Else the server would look the principal up, for which its identity needs rights in Entra.
+        ("SET aad_auth_validate_oids_in_tenant = OFF", ()),
+        ("CREATE AADUSER %s IDENTIFIED BY %s", (username, client_id)),
+    )
+
+
 async def drop_login(server: Server, database: str | None, *, username: str, owner_role: str = "") -> None:
     """
     End a binding's login: no new session, no running session; and no user, unless views or routines are its own.
@@ -187,7 +253,7 @@ async def logins(server: Server, *, database: str) -> list[str]:
 
 
 def _drop(cursor: Cursor, server: Server, username: str, *, keep_definers: bool) -> None:
-    if not _rows(cursor, "SELECT 1 FROM mysql.user WHERE User = %s AND Host = '%%'", (username,)):
+    if not _is_known(cursor, username):
         return
     # First of all: no new session begins while the running ones end.
     cursor.execute(
@@ -241,6 +307,10 @@ def _logins(cursor: Cursor, database: str) -> list[str]:
     )
     named = (re.fullmatch(r"'(.*)'@'%'", str(row[0])) for row in rows)
     return sorted(found[1] for found in named if found and _OURS.fullmatch(found[1]))
+
+
+def _is_known(cursor: Cursor, username: str) -> bool:
+    return bool(_rows(cursor, "SELECT 1 FROM mysql.user WHERE User = %s AND Host = '%%'", (username,)))
 
 
 def _is_locked(cursor: Cursor, username: str) -> bool:

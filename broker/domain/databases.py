@@ -30,7 +30,9 @@ DATABASE_KINDS: Mapping[str, DatabaseKind] = {
     "postgresql": DatabaseKind(
         5432, frozenset({"uri", "jdbc", "libpq", "ado_net"}), owned=True, expires=True, entra=True
     ),
-    "mysql": DatabaseKind(3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False),
+    "mysql": DatabaseKind(
+        3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, entra=True
+    ),
     "sqlserver": DatabaseKind(
         1433, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, roles=True, contained=True
     ),

@@ -10,10 +10,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OwnPrincipal:
-    """The broker's own service principal: its object id, and the name under which database servers know it."""
+    """The broker's own service principal: its ids, and the name under which database servers know it."""
 
     object_id: str
     name: str
+    client_id: str | None = None
 
 
 @dataclass(frozen=True)

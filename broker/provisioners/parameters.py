@@ -172,7 +172,10 @@ def _derived(word: str, given: JsonObject, known: Known) -> Any:
             return ",".join(sorted(given.get("extensions", ())))
         case "entra_administrators":
             own = known.principal
-            return [] if own is None else [{"name": own.object_id, "principalName": own.name}]
+            if own is None:
+                return []
+            client = {"clientId": own.client_id or ""}
+            return [{"name": own.object_id, "principalName": own.name, **client}]
         case "administrator_login" | "administrator_password":
             return known.secrets[word]
     raise ValueError(f"This version knows no value called {word!r}.")

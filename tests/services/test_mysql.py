@@ -326,3 +326,52 @@ def test_a_broker_that_dies_while_it_binds_leaves_one_login_that_works(azure, mi
         assert world.resources() == []
     finally:
         world.end()
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """The broker knows itself in Entra, so that servers get it as their administrator."""
+    return {
+        "azure_principal_id": str(uuid.uuid4()),
+        "azure_principal_name": "osb",
+        "azure_client_id": str(uuid.uuid4()),
+    }
+
+
+@pytest.mark.proves("azure-mysql", "entra")
+def test_a_server_with_an_identity_has_the_broker_as_its_administrator_in_entra(shop, settings):
+    group = f"{shop.azure.subscription}/resourceGroups/{shop.world.group}"
+    identity = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-of-server"
+    client = str(uuid.uuid4())
+
+    instance = shop.order(WHOLE, identityId=identity)
+
+    by_password = instance.bind()
+    seen = server_of(shop, by_password.credentials)
+    (there,) = [one for one in shop.living("administrators") if seen["name"] in one]
+    properties = shop.read(there, VERSION).json()["properties"]
+    assert list(seen["identity"]["userAssignedIdentities"]) == [identity]
+    assert (properties["login"], properties["sid"]) == ("osb", settings["azure_client_id"])
+    assert properties["identityResourceId"] == identity
+    # A real MySQL knows nothing of Entra: the broker's token is no password there.
+    status = instance.ask_bind(an_id(), auth="entra", clientId=client)
+    assert status.status_code >= 400
+    assert "does not let the broker's own Entra identity in" in status.json()["description"]
+    instance.delete()
+    assert not [one for one in shop.living() if seen["name"] in one]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"auth": "entra"}, "clientId"),
+        ({"auth": "entra", "clientId": "me"}, "clientId"),
+        ({"auth": "entra", "clientId": str(uuid.uuid4()), "principalType": "Group"}, "principalType"),
+        ({"auth": "sas"}, "auth"),
+    ],
+)
+def test_a_bind_for_entra_that_cannot_be_is_refused_with_the_reason(shop, whole, given, words):
+    status, sentence = whole.bind_refusal(**given)
+
+    assert status == 400
+    assert words in sentence
