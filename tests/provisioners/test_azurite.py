@@ -110,6 +110,7 @@ def uses(trusted, credentials, *, writes=True):
         return container.download_blob("greeting").readall()
 
 
+@pytest.mark.proves("azure-storage-blob", "revoke sas (real server)")
 async def test_a_real_server_takes_keys_and_tokens_and_refuses_the_revoked_one(trusted, blob):
     key, _ = await blob.bind()
     token, bound = await blob.bind(auth="sas")

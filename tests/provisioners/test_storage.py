@@ -79,6 +79,9 @@ def policies(azure, blob):
         return [one.id for one in container.get_container_access_policy()["signed_identifiers"]]
 
 
+@pytest.mark.proves("azure-storage-blob", "provision")
+@pytest.mark.proves("azure-storage-blob", "bind key")
+@pytest.mark.proves("azure-storage-blob", "revoke key (not provable here)")
 async def test_an_order_is_created_bound_by_key_unbound_and_deleted(azure, group, blob):
     binding, bound = await blob.bind()
 
@@ -123,6 +126,8 @@ async def test_a_key_that_was_changed_in_azure_is_the_one_that_the_next_binding_
     assert uses(azure, second.credentials) == uses(azure, other.credentials) == b"hello"
 
 
+@pytest.mark.proves("azure-storage-blob", "bind sas")
+@pytest.mark.proves("azure-storage-blob", "revoke sas (driver only)")
 async def test_a_token_is_refused_once_its_binding_is_gone_and_the_others_work_on(azure, blob):
     first, bound = await blob.bind(auth="sas")
     reader, _ = await blob.bind(auth="sas", access="read")
@@ -160,6 +165,8 @@ async def test_a_sixth_token_is_refused_by_name_and_leaves_the_five(azure, blob)
     assert uses(azure, bindings[4].credentials) == b"hello"
 
 
+@pytest.mark.proves("azure-storage-blob", "bind entra")
+@pytest.mark.proves("azure-storage-blob", "revoke entra (not provable here)")
 async def test_a_role_is_assigned_on_the_container_and_taken_away(azure, blob):
     principal, scope = str(uuid.uuid4()), blob.instance.record["outputs"]["containerId"]
 
@@ -216,6 +223,7 @@ async def test_each_step_may_be_repeated(azure, group, order, parameters):
     assert resources_in(azure, group) == []
 
 
+@pytest.mark.proves("azure-storage-account", "bind entra")
 async def test_an_account_without_keys_is_bound_by_role_only(azure, order):
     ordered = order("azure-storage-account", allowSharedKeyAccess=False)
     await ordered.create()
@@ -228,6 +236,9 @@ async def test_an_account_without_keys_is_bound_by_role_only(azure, order):
     assert bound.outcome is Outcome.DONE, bound.description
 
 
+@pytest.mark.proves("azure-storage-blob-container", "provision")
+@pytest.mark.proves("azure-storage-blob-container", "bind sas")
+@pytest.mark.proves("azure-storage-account", "provision")
 async def test_a_container_lives_in_its_parents_account(azure, order):
     parent = order("azure-storage-account")
     assert (await parent.create()).outcome is Outcome.DONE
@@ -282,6 +293,7 @@ async def test_a_premium_account_has_no_endpoint_but_the_one_for_blobs(order):
     assert SEVEN - set(binding.credentials) == missing
 
 
+@pytest.mark.proves("azure-storage-account", "update")
 async def test_the_firewall_is_closed_but_for_the_broker_until_it_is_opened(azure, order):
     ordered = order("azure-storage-account")
     await ordered.create()
@@ -294,6 +306,8 @@ async def test_the_firewall_is_closed_but_for_the_broker_until_it_is_opened(azur
     before = acls()
     updated = await ordered.update(allowedAddresses=["192.0.2.0/24"])
     between = acls()
+    await ordered.update(allowedAddresses=[])
+    closed = acls()
     await ordered.update(allowAllNetworks=True)
 
     assert updated.outcome is Outcome.DONE, updated.description
@@ -303,6 +317,7 @@ async def test_the_firewall_is_closed_but_for_the_broker_until_it_is_opened(azur
         "ipRules": [{"value": "127.0.0.1", "action": "Allow"}],
     }
     assert [rule["value"] for rule in between["ipRules"]] == ["192.0.2.0/24", "127.0.0.1"]
+    assert closed == before
     assert acls()["defaultAction"] == "Allow"
 
 

@@ -202,6 +202,21 @@ CONTRADICTIONS = {
         {"firewallRules": [{"name": "all", "startIPAddress": "0.0.0.0", "endIPAddress": "0.0.0.0"}]},
         "allowAzureServices",
     ),
+    "a second zone without a second server": (
+        "general-purpose",
+        {"standbyAvailabilityZone": "2"},
+        "give highAvailability",
+    ),
+    "two servers in one zone that are to be in two": (
+        "general-purpose",
+        {"highAvailability": "ZoneRedundant", "availabilityZone": "1", "standbyAvailabilityZone": "1"},
+        "another zone",
+    ),
+    "rules that nobody meets": (
+        "burstable",
+        {"publicNetworkAccess": "Disabled", "firewallRules": [RULE]},
+        "no firewall rule counts",
+    ),
     "what the older broker called so": ("burstable", {"sslEnforcement": "enabled", "cores": 2}, "'skuName'"),
     "a group of one's own": ("burstable", {"resourceGroup": "mine"}, "Leave 'resourceGroup' out"),
 }
