@@ -269,8 +269,32 @@ def _bindings(offering: ServiceOffering) -> Iterator[str]:
         yield f"Credentials are refused after {listed}: rotate before."
     if all(plan.binding_rotatable for plan in plans):
         yield "A binding can be replaced by a new one while the old one still works (rotation)."
+    yield from _limits(recipe)
     yield "### Credentials"
     yield _credentials(recipe)
+
+
+def _limits(recipe: Mapping[str, Any]) -> Iterator[str]:
+    """How many of what bindings make Azure allows."""
+    modes = (recipe.get("binding_modes") or {}).get("modes") or {"": {"binding": recipe.get("binding", ())}}
+    verbs = [verb for said in modes.values() for verb in said["binding"]]
+    limits = [verb["child"]["limit"] for verb in verbs if "limit" in verb.get("child", ())]
+    counted = {limit["counted"]: _number(limit["at_most"]) for limit in limits}
+    if any("role" in verb for verb in verbs):
+        counted["role assignments in a subscription"] = "4000"
+    if counted:
+        listed = " and ".join(f"{number} {what}" for what, number in counted.items())
+        yield (
+            f"Azure allows {listed}, those of others included; what would be one too many is refused before anything is "
+            "made."
+        )
+
+
+def _number(at_most: int | str) -> str:
+    """A number; of an expression those that it can be."""
+    if isinstance(at_most, int):
+        return str(at_most)
+    return " or ".join(sorted(re.findall(r"`(\d+)`", at_most), key=int)) + " (by the plan)"
 
 
 def _credentials(recipe: Mapping[str, Any]) -> str:

@@ -59,11 +59,11 @@ def read_by_client(credentials):
     return read
 
 
-@pytest.mark.proves(WHOLE, "provision")
-@pytest.mark.proves(WHOLE, "update")
-@pytest.mark.proves(WHOLE, "plan change")
-@pytest.mark.proves(WHOLE, "bind key")
-@pytest.mark.proves(WHOLE, "revoke key (not provable here)")
+@pytest.mark.proves("azure-eventhubs", "provision")
+@pytest.mark.proves("azure-eventhubs", "update")
+@pytest.mark.proves("azure-eventhubs", "plan change")
+@pytest.mark.proves("azure-eventhubs", "bind key")
+@pytest.mark.proves("azure-eventhubs", "revoke key (not provable here)")
 def test_a_hub_of_its_own_has_one_consumer_group_until_its_namespace_is_standard(shop):
     made = shop.order(f"{WHOLE}/basic", partitionCount=2)
     first = made.bind()
@@ -90,11 +90,11 @@ def test_a_hub_of_its_own_has_one_consumer_group_until_its_namespace_is_standard
     assert shop.read(there, V).status_code == 404
 
 
-@pytest.mark.proves(NAMESPACE, "provision")
-@pytest.mark.proves(NAMESPACE, "update")
-@pytest.mark.proves(NAMESPACE, "plan change")
-@pytest.mark.proves(NAMESPACE, "bind key")
-@pytest.mark.proves(NAMESPACE, "revoke key (not provable here)")
+@pytest.mark.proves("azure-eventhubs-namespace", "provision")
+@pytest.mark.proves("azure-eventhubs-namespace", "update")
+@pytest.mark.proves("azure-eventhubs-namespace", "plan change")
+@pytest.mark.proves("azure-eventhubs-namespace", "bind key")
+@pytest.mark.proves("azure-eventhubs-namespace", "revoke key (not provable here)")
 def test_a_namespace_is_ordered_changed_bound_and_deleted(shop):
     made = shop.order(f"{NAMESPACE}/basic", capacity=2)
     bound = made.bind(rights=["Manage"])
@@ -124,10 +124,10 @@ def test_a_namespace_is_ordered_changed_bound_and_deleted(shop):
     assert shop.read(there, V).status_code == 404
 
 
-@pytest.mark.proves(HUB, "provision")
-@pytest.mark.proves(HUB, "update")
-@pytest.mark.proves(HUB, "bind key")
-@pytest.mark.proves(HUB, "revoke key (not provable here)")
+@pytest.mark.proves("azure-eventhubs-hub", "provision")
+@pytest.mark.proves("azure-eventhubs-hub", "update")
+@pytest.mark.proves("azure-eventhubs-hub", "bind key")
+@pytest.mark.proves("azure-eventhubs-hub", "revoke key (not provable here)")
 def test_each_reader_of_a_hub_has_a_consumer_group_and_a_writer_has_none(shop, hub):
     reader, writer = hub.bind(rights=["Listen"]), hub.bind(rights=["Send"])
     there = reader.credentials["resourceId"]
@@ -145,12 +145,12 @@ def test_each_reader_of_a_hub_has_a_consumer_group_and_a_writer_has_none(shop, h
     assert shop.read(rule_of(reader.credentials), V).status_code == 404
 
 
-@pytest.mark.proves(HUB, "bind entra")
-@pytest.mark.proves(HUB, "entra")
-@pytest.mark.proves(NAMESPACE, "bind entra")
-@pytest.mark.proves(NAMESPACE, "entra")
-@pytest.mark.proves(WHOLE, "bind entra")
-@pytest.mark.proves(WHOLE, "entra")
+@pytest.mark.proves("azure-eventhubs-hub", "bind entra")
+@pytest.mark.proves("azure-eventhubs-hub", "entra")
+@pytest.mark.proves("azure-eventhubs-namespace", "bind entra")
+@pytest.mark.proves("azure-eventhubs-namespace", "entra")
+@pytest.mark.proves("azure-eventhubs", "bind entra")
+@pytest.mark.proves("azure-eventhubs", "entra")
 def test_principals_get_the_roles_of_their_rights_until_they_are_unbound(shop, hub, namespace):
     whole = shop.order(f"{WHOLE}/standard", disableLocalAuth=True)
     wanted = {
@@ -212,12 +212,15 @@ def test_consumer_groups_of_others_count_until_a_standard_hub_has_twenty(shop, h
     for number in range(18):
         shop.azure.call("PUT", f"{there}/consumergroups/other-{number}", {"properties": {}}, version=V)
     last = hub.bind(rights=["Listen"])
-    before = shop.living()
+    before, puts = shop.living(), len(shop.world.calls("PUT", "/authorizationRules/"))
 
     told = hub.bind_failure(rights=["Listen"])
 
     assert "has 20 consumer groups, and Azure allows 20; bind again when there is room. Unbind" in told
     assert shop.living() == before
+    assert len(shop.world.calls("PUT", "/authorizationRules/")) == puts, (
+        "its rule was made before that was known"
+    )
     assert hub.bind(rights=["Send"]).credentials["consumerGroup"] == "$Default"
     last.unbind()
     hub.bind(rights=["Listen"])

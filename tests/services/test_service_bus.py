@@ -66,11 +66,11 @@ def read_by_client(credentials):
     return read
 
 
-@pytest.mark.proves(NAMESPACE, "provision")
-@pytest.mark.proves(NAMESPACE, "update")
-@pytest.mark.proves(NAMESPACE, "plan change")
-@pytest.mark.proves(NAMESPACE, "bind key")
-@pytest.mark.proves(NAMESPACE, "revoke key (not provable here)")
+@pytest.mark.proves("azure-servicebus-namespace", "provision")
+@pytest.mark.proves("azure-servicebus-namespace", "update")
+@pytest.mark.proves("azure-servicebus-namespace", "plan change")
+@pytest.mark.proves("azure-servicebus-namespace", "bind key")
+@pytest.mark.proves("azure-servicebus-namespace", "revoke key (not provable here)")
 def test_a_namespace_is_ordered_changed_bound_and_deleted(shop):
     made = shop.order(f"{NAMESPACE}/basic")
     binding = made.bind(rights=["Manage"], keyName="secondary")
@@ -94,10 +94,10 @@ def test_a_namespace_is_ordered_changed_bound_and_deleted(shop):
     assert shop.read(there, V).status_code == 404
 
 
-@pytest.mark.proves(QUEUE, "provision")
-@pytest.mark.proves(QUEUE, "update")
-@pytest.mark.proves(QUEUE, "bind key")
-@pytest.mark.proves(QUEUE, "revoke key (not provable here)")
+@pytest.mark.proves("azure-servicebus-queue", "provision")
+@pytest.mark.proves("azure-servicebus-queue", "update")
+@pytest.mark.proves("azure-servicebus-queue", "bind key")
+@pytest.mark.proves("azure-servicebus-queue", "revoke key (not provable here)")
 def test_a_queue_is_changed_and_each_binding_has_a_rule_of_its_own(shop, queue):
     sender, both = queue.bind(rights=["Send"]), queue.bind()
     there = sender.credentials["resourceId"]
@@ -117,9 +117,9 @@ def test_a_queue_is_changed_and_each_binding_has_a_rule_of_its_own(shop, queue):
     assert shop.read(rule_of(both.credentials), V).status_code == 200
 
 
-@pytest.mark.proves(TOPIC, "provision")
-@pytest.mark.proves(TOPIC, "bind key")
-@pytest.mark.proves(TOPIC, "revoke key (not provable here)")
+@pytest.mark.proves("azure-servicebus-topic", "provision")
+@pytest.mark.proves("azure-servicebus-topic", "bind key")
+@pytest.mark.proves("azure-servicebus-topic", "revoke key (not provable here)")
 def test_a_topics_binding_has_a_subscription_only_if_it_listens_and_wants_one(shop, topic):
     listens, sends = topic.bind(), topic.bind(rights=["Send"])
     manages = topic.bind(rights=["Manage"], subscriptionNeeded="no")
@@ -136,7 +136,7 @@ def test_a_topics_binding_has_a_subscription_only_if_it_listens_and_wants_one(sh
     assert shop.read(rule_of(listens.credentials), V).status_code == 404
 
 
-@pytest.mark.proves(TOPIC, "update")
+@pytest.mark.proves("azure-servicebus-topic", "update")
 def test_a_topic_is_changed(shop, topic):
     there = topic.bind(rights=["Send"]).credentials["resourceId"]
 
@@ -155,8 +155,8 @@ def test_a_topic_is_changed(shop, topic):
         (["Send", "Manage"], [OWNER]),
     ],
 )
-@pytest.mark.proves(QUEUE, "bind entra")
-@pytest.mark.proves(QUEUE, "entra")
+@pytest.mark.proves("azure-servicebus-queue", "bind entra")
+@pytest.mark.proves("azure-servicebus-queue", "entra")
 def test_a_principal_gets_the_roles_of_its_rights_until_it_is_unbound(shop, queue, rights, roles):
     principal, client = str(uuid.uuid4()), str(uuid.uuid4())
 
@@ -171,10 +171,10 @@ def test_a_principal_gets_the_roles_of_its_rights_until_it_is_unbound(shop, queu
     assert shop.roles_at(credentials["resourceId"]) == []
 
 
-@pytest.mark.proves(NAMESPACE, "bind entra")
-@pytest.mark.proves(NAMESPACE, "entra")
-@pytest.mark.proves(TOPIC, "bind entra")
-@pytest.mark.proves(TOPIC, "entra")
+@pytest.mark.proves("azure-servicebus-namespace", "bind entra")
+@pytest.mark.proves("azure-servicebus-namespace", "entra")
+@pytest.mark.proves("azure-servicebus-topic", "bind entra")
+@pytest.mark.proves("azure-servicebus-topic", "entra")
 def test_a_namespace_without_keys_is_bound_by_roles_alone_and_so_is_what_is_in_it(shop, topic, namespace):
     by_key = topic.bind()
     namespace.update(disableLocalAuth=True)
