@@ -285,8 +285,8 @@ def _limits(recipe: Mapping[str, Any]) -> Iterator[str]:
     if counted:
         listed = " and ".join(f"{number} {what}" for what, number in counted.items())
         yield (
-            f"Azure allows {listed}, those of others included; what would be one too many is refused before anything is "
-            "made."
+            f"Azure allows {listed}, those of others included; what would be one too many is refused before anything "
+            "is made."
         )
 
 
