@@ -61,6 +61,14 @@ async def ask(server, access, question, **other):
         return await (await connection.execute(question)).fetchone()
 
 
+async def change(server, *statements):
+    """Change something on the server as its administrator."""
+    access = DatabaseAccess(server.host, server.port, "postgres", server.administrator, server.password)
+    async with await connect(server, access) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
 async def ask_administrator(server, question, database="postgres"):
     access = DatabaseAccess(server.host, server.port, database, server.administrator, server.password)
     return await ask(server, access, question)
@@ -418,3 +426,39 @@ async def test_no_app_can_hold_an_unbind_up_with_the_brokers_own_lock(server):
         await unbind(server, access)
 
     assert await postgresql.logins(server, owner_role=OWNER) == [other.username]
+
+
+async def test_the_owner_of_an_adopted_database_is_worked_as_and_stays(server, simulated):
+    await simulated.database(database="theirs")
+    await change(server, "CREATE ROLE theirs", "GRANT theirs TO CURRENT_USER WITH INHERIT TRUE, SET TRUE")
+    await change(server, "ALTER DATABASE theirs OWNER TO theirs")
+
+    access = await bind(server, database="theirs", owner_role="theirs")
+    worked_as = await ask(server, access, "SELECT current_user")
+    await unbind(server, access, owner_role="theirs")
+    await change(server, "DROP DATABASE theirs WITH (FORCE)")
+    await postgresql.drop_database_roles(server, "theirs", owner_role="theirs")
+
+    assert worked_as == ("theirs",)
+    assert await postgresql.logins(server, owner_role="theirs") == []
+    assert await ask_administrator(server, "SELECT count(*) FROM pg_roles WHERE rolname = 'theirs'") == (1,)
+
+
+@pytest.mark.parametrize("can", ["LOGIN", "CREATEROLE", "CREATEDB"])
+async def test_no_login_works_as_an_owner_that_can_do_more_than_own(server, simulated, can):
+    await simulated.database(database="theirs")
+    await change(
+        server, f"CREATE ROLE theirs {can}", "GRANT theirs TO CURRENT_USER WITH INHERIT TRUE, SET TRUE"
+    )
+    await change(server, "ALTER DATABASE theirs OWNER TO theirs")
+
+    with pytest.raises(StatementFailed, match="not made by the broker"):
+        await bind(server, database="theirs", owner_role="theirs")
+
+
+async def test_no_login_works_as_a_role_that_does_not_own_the_database(server, simulated):
+    await simulated.database(database="theirs")
+    await change(server, "CREATE ROLE another")
+
+    with pytest.raises(StatementFailed, match="not made by the broker"):
+        await bind(server, database="theirs", owner_role="another")

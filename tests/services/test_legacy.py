@@ -34,6 +34,8 @@ BUS, BUS_STANDARD = "6dc44338-2f13-4bc5-9247-5b1b3c5462d3", "6be0d8b5-381f-4d68-
 QUEUE, QUEUE_PLAN = "0e93fbb8-7904-43a5-82db-81c7d3886a24", "89440eec-a888-49ce-b392-60c653d7a98b"
 HUBS, HUBS_BASIC = "7bade660-32f1-4fd7-b9e6-d416d975170b", "80756db5-a20c-495d-ae70-62cf7d196a3c"
 SQL, SQL_GENERAL = "fb9bc99e-0aa9-11e6-8a8a-000d3a002ed5", "c77e86af-f050-4457-a2ff-2b48451888f3"
+COSMOS, COSMOS_PLAN = "58d9fbbd-7041-4dbe-aabe-6268cd31de84", "58d7223d-934e-4fb5-a046-0c67781eb24e"
+DOCUMENTDB, DOCUMENTDB_PLAN = "3befc561-4f0c-4df3-ab26-48ac4e366b1c", "1abb29ae-fa1c-4f8d-a07b-b363544c3586"
 OPERATOR = secrets.token_hex(32)
 HEAD = "platform,instance_id,service_id,plan_id,resource_id"
 
@@ -194,6 +196,28 @@ def test_a_queue_stands_in_a_namespace_that_was_ordered_by_an_older_name(shop, p
     assert {"connectionString", "primaryKey", "namespaceName", "queueName"} <= credentials.keys()
     assert whole["connection_string"] == whole["connectionString"]
     assert whole["namespace_name"] == whole["namespaceName"]
+    assert shop.living() == []
+
+
+def test_a_cosmos_database_is_ordered_by_older_names_and_each_brokers_apps_find_their_keys(shop, platform):
+    for service_id, plan_id, keys in (
+        (
+            COSMOS,
+            COSMOS_PLAN,
+            {"documentdb_host_endpoint", "documentdb_master_key", "documentdb_database_id"},
+        ),
+        (
+            DOCUMENTDB,
+            DOCUMENTDB_PLAN,
+            {"cosmosdb_host_endpoint", "cosmosdb_master_key", "cosmosdb_database_id"},
+        ),
+    ):
+        instance = platform.ready(body(service_id, plan_id, location="westeurope"))
+
+        credentials = bound(platform, instance, service_id, plan_id)
+        platform.gone(instance, plan_id, service_id)
+
+        assert keys <= credentials.keys()
     assert shop.living() == []
 
 
