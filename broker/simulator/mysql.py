@@ -45,11 +45,6 @@ class FlexibleServers(flexible_servers.Servers):
         super().check_body(identity, body, existing)
         properties = body.get("properties") or {}
         mode = (properties.get("highAvailability") or {}).get("mode")
-        tier = (body.get("sku") or {}).get("tier")
-        if mode in {"ZoneRedundant", "SameZone"} and tier == "Burstable":
-            raise invalid(
-                "HighAvailabilityNotSupported", "High availability is not supported for the Burstable tier."
-            )
         auto_grow = (properties.get("storage") or {}).get("autoGrow")
         if mode in {"ZoneRedundant", "SameZone"} and auto_grow == "Disabled":
             raise invalid(
