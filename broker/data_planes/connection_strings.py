@@ -89,19 +89,21 @@ def mysql_ado_net(access: DatabaseAccess) -> str:
 
 
 def sqlserver_uri(access: DatabaseAccess) -> str:
-    """A URL of go-mssqldb, which most URL parsers read (its README, "The connection string")."""
-    return (
-        f"{_credentials_of('sqlserver', access)}@{_bracketed(access.host)}:{access.port}"
-        f"?database={_encoded(access.database)}&encrypt=true&TrustServerCertificate=false"
-    )
+    """
+    A URL of go-mssqldb, which most URL parsers read (its README, "The connection string"). Without a password the
+    app's own identity signs in, and gives no name.
+    """
+    place = f"{_bracketed(access.host)}:{access.port}?database={_encoded(access.database)}"
+    if access.password is None:
+        return f"sqlserver://{place}&encrypt=true&TrustServerCertificate=false&fedauth=ActiveDirectoryDefault"
+    return f"{_credentials_of('sqlserver', access)}@{place}&encrypt=true&TrustServerCertificate=false"
 
 
 def sqlserver_jdbc(access: DatabaseAccess) -> str:
     """A URL of Microsoft's JDBC driver; values are in braces, and a closing one inside is doubled."""
     parts = {
         "databaseName": access.database,
-        "user": access.username,
-        **_if_any("password", access.password),
+        **_signed(access, ("user", "password"), ("authentication", "ActiveDirectoryDefault")),
         "encrypt": "true",
         "trustServerCertificate": "false",
     }
@@ -114,8 +116,7 @@ def sqlserver_ado_net(access: DatabaseAccess) -> str:
     parts = {
         "Server": f"tcp:{access.host},{access.port}",
         "Database": access.database,
-        "User ID": access.username,
-        **_if_any("Password", access.password),
+        **_signed(access, ("User ID", "Password"), ("Authentication", "Active Directory Default")),
         "Encrypt": "True",
         "TrustServerCertificate": "False",
     }
@@ -205,6 +206,13 @@ def parts_of(uri: str) -> dict[str, str | int]:
 
 def _url(scheme: str, access: DatabaseAccess) -> str:
     return f"{_credentials_of(scheme, access)}@{_place(access)}"
+
+
+def _signed(access: DatabaseAccess, names: tuple[str, str], otherwise: tuple[str, str]) -> dict[str, str]:
+    """The name and the password by their *names*; without a password what asks for the app's own identity."""
+    if access.password is None:
+        return dict([otherwise])
+    return dict(zip(names, (access.username, access.password), strict=True))
 
 
 def _credentials_of(scheme: str, access: DatabaseAccess) -> str:

@@ -24,7 +24,7 @@ import structlog
 from pytds.tds_base import DatabaseError
 
 from broker.data_planes import sqlserver_statements as statements
-from broker.data_planes.base import DatabaseMissing, Server, SessionsRemain
+from broker.data_planes.base import DatabaseMissing, EntraPrincipal, Server, SessionsRemain
 from broker.data_planes.secrets import generated_password
 from broker.data_planes.sqlserver_connection import Session, administering
 
@@ -113,18 +113,46 @@ async def create_login(
 
 
 async def create_entra_login(
-    server: Server, database: str, *, username: str, client: UUID, roles: Iterable[str] = OWNER
+    server: Server,
+    database: str,
+    *,
+    owner_role: str = "",
+    username: str,
+    principal: EntraPrincipal,
+    administrator: Server,
+    roles: Iterable[str] = OWNER,
 ) -> None:
     """
-    Make a binding's user, who signs in by tokens of the Entra application or managed identity *client*.
+    Make a binding's user, as whom *principal* signs in by its Entra tokens; one that is there gets these roles.
+
+    Only an administrator that is an Entra principal itself may make one. The user is made by the principal's
+    identifier, so that neither the server nor the broker needs rights to read the directory
+    (https://learn.microsoft.com/azure/azure-sql/database/authentication-aad-service-principal tells what else would).
+
+    Args:
+        server: Where; it is not signed in to by password.
+        database: The one database that the user may enter.
+        owner_role: Empty.
+        username: Of the form that `generated_username` gives. No app gives it: a token names the principal.
+        principal: Whose tokens are taken; of an application or managed identity with its client id.
+        administrator: The same server, with a token of the broker's own Entra principal.
+        roles: Fixed roles of the database, at least one.
 
     Raises:
-        DataPlaneFailure: See `broker.data_planes.base`; the server refuses a second user of one *client*.
+        DatabaseMissing: The database is gone.
+        ValueError: The name or a role does not fit, or an application's client id is not known.
+        DataPlaneFailure: See `broker.data_planes.base`; the server refuses a second user of one *principal*.
     """
     _must_be_ours(server, username)
-    statement = statements.create_entra_user(username, client, roles)
-    await administering(server, database, lambda session: session.run(statement))
-    log.info("login made", server=server.host, database=database, username=username)
+    if owner_role:
+        raise ValueError("Azure SQL has no owner roles.")
+    known_by = principal.client_id if principal.kind == "ServicePrincipal" else principal.object_id
+    if known_by is None:
+        raise ValueError("Azure SQL knows an application by its client id.")
+    letter = "X" if principal.kind == "Group" else "E"
+    statement = statements.create_entra_user(username, UUID(known_by), letter, roles)
+    await administering(administrator, database, lambda session: session.run(statement))
+    log.info("Entra login made", server=server.host, database=database, username=username)
 
 
 async def drop_login(server: Server, database: str | None, *, username: str, owner_role: str = "") -> None:

@@ -166,8 +166,12 @@ def _login(server: Server, database: str) -> Any:
     certificates by a function that pyOpenSSL no longer has.
     """
     login = tds_base._TdsLogin()  # noqa: SLF001 - see above
-    login.user_name = server.administrator
-    login.password = server.password
+    if server.entra:
+        token = server.password
+        login.access_token_callable = lambda: token
+    else:
+        login.user_name = server.administrator
+        login.password = server.password
     login.database = database
     login.app_name = "azure-service-broker"
     login.library = "python-tds"

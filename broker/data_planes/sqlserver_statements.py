@@ -35,10 +35,10 @@ def text(value: str) -> str:
     return "N'" + value.replace("'", "''") + "'"
 
 
-def sid_of(client: UUID) -> str:
-    """The security identifier under which a database knows an application of Entra ID, from its client id."""
+def sid_of(known_by: UUID) -> str:
+    """The security identifier under which a database knows a principal of Entra."""
     # SQL Server keeps GUIDs as Windows does: the first three parts with their last byte first.
-    return "0x" + client.bytes_le.hex().upper()
+    return "0x" + known_by.bytes_le.hex().upper()
 
 
 def create_user(username: str, password: str, roles: Iterable[str]) -> str:
@@ -56,17 +56,19 @@ def create_user(username: str, password: str, roles: Iterable[str]) -> str:
     )
 
 
-def create_entra_user(username: str, client: UUID, roles: Iterable[str]) -> str:
+def create_entra_user(username: str, known_by: UUID, letter: str, roles: Iterable[str]) -> str:
     """
-    Make a user who signs in by a token of the Entra application *client*. Azure looks nothing up in the directory.
+    Make a user who signs in by Entra tokens: E, an application *known by* its client id or a person by the object id,
+    or X, a group by its object id. Azure looks nothing up in the directory.
 
-    `FROM EXTERNAL PROVIDER` would need a broker that has signed in by Entra itself, and a server with rights to
-    read the directory.
+    `FROM EXTERNAL PROVIDER` would need a server with rights to read the directory.
     """
+    if letter not in {"E", "X"}:
+        raise ValueError(f"There is no type {letter!r} of users that sign in by Entra.")
     user = identifier(username)
     return _whole(
         f"IF DATABASE_PRINCIPAL_ID({text(username)}) IS NULL\n"
-        f"CREATE USER {user} WITH SID = {sid_of(client)}, TYPE = E, DEFAULT_SCHEMA = [dbo];",
+        f"CREATE USER {user} WITH SID = {sid_of(known_by)}, TYPE = {letter}, DEFAULT_SCHEMA = [dbo];",
         *_allowed(user, roles),
     )
 
@@ -96,9 +98,7 @@ def find_user(username: str) -> str:
 
 def find_users() -> str:
     """All who sign in to the database itself: by a password, or by Entra."""
-    return (
-        "SELECT name FROM sys.database_principals WHERE type IN ('S', 'E') AND authentication_type IN (2, 4);"
-    )
+    return "SELECT name FROM sys.database_principals WHERE type IN ('S', 'E', 'X') AND authentication_type IN (2, 4);"
 
 
 def find_database(database: str) -> str:

@@ -34,6 +34,12 @@ DATABASE_KINDS: Mapping[str, DatabaseKind] = {
         3306, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, entra=True
     ),
     "sqlserver": DatabaseKind(
-        1433, frozenset({"uri", "jdbc", "ado_net"}), owned=False, expires=False, roles=True, contained=True
+        1433,
+        frozenset({"uri", "jdbc", "ado_net"}),
+        owned=False,
+        expires=False,
+        roles=True,
+        contained=True,
+        entra=True,
     ),
 }

@@ -15,7 +15,7 @@ from broker.azure import naming
 from broker.azure.arm import Arm
 from broker.azure.permissions import missing_actions
 from broker.azure.resource_ids import ResourceId, parse, portal_url
-from broker.data_planes.base import DataPlaneFailure, Server, Unreachable
+from broker.data_planes.base import DataPlaneFailure, Server, ServerGone, Unreachable
 from broker.data_planes.base import Refused as PasswordRefused
 from broker.data_planes.engines import engine
 from broker.domain.adoption import AdoptionMode, adopted_as
@@ -385,7 +385,7 @@ class Adopting:
                 f"The database server {server.host} refuses the administrator's name and password that were given. "
                 "Give the right ones.",
             ) from failure
-        except Unreachable as failure:
+        except (ServerGone, Unreachable) as failure:
             if work.operation.dry_run or work.operation.phase != "":
                 raise Refused(
                     "ServerUnreachable",

@@ -18,6 +18,7 @@ from broker.data_planes import connection_strings, secrets
 from broker.data_planes.base import EntraPrincipal, Refused
 from broker.data_planes.connection_strings import DatabaseAccess
 from broker.data_planes.engines import STRINGS, engine
+from broker.domain.adoption import adopted_as
 from broker.domain.binding_keys import reads_keys
 from broker.domain.bindings import ServiceBinding
 from broker.domain.credential_strings import ENDPOINT_KEYS, MADE_OF
@@ -25,7 +26,7 @@ from broker.domain.databases import DATABASE_KINDS
 from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
-from broker.provisioners import databases, limits, sas_policies, sub_resources
+from broker.provisioners import databases, limits, records, sas_policies, sub_resources
 from broker.provisioners.base import Cost, Next, Outcome, StepFailed, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import Recipe, pick
@@ -247,7 +248,7 @@ class Bindings:
         try:
             await self._drop_reachable_login(work, made)
         except StepFailed as failed:
-            if not (_goes_with_its_database(made) and work.instance.state is InstanceState.DELETING):
+            if not _goes_with_its_database(made, work.instance):
                 raise
             log.info(
                 "login left to go with its database", username=made["username"], error=failed.description
@@ -438,8 +439,12 @@ def _entra(said: JsonObject, source: JsonObject) -> JsonObject:
     }
 
 
-def _goes_with_its_database(made: JsonObject) -> bool:
-    return DATABASE_KINDS[databases.kind_of(made)].contained
+def _goes_with_its_database(made: JsonObject, instance: ServiceInstance) -> bool:
+    """Tell whether a login is a part of a database that is being deleted; one that was adopted may stay."""
+    deleted = instance.state is InstanceState.DELETING and (
+        adopted_as(instance.record) is None or records.goes_with_its_instance(instance)
+    )
+    return deleted and DATABASE_KINDS[databases.kind_of(made)].contained
 
 
 def _binding(work: Work) -> ServiceBinding:

@@ -142,6 +142,17 @@ def test_microsofts_sqlclient_reads_its_string_back(access):
     }
 
 
+def test_an_app_without_a_password_signs_in_to_sql_server_as_itself():
+    access = DatabaseAccess("sql-x.database.windows.net", 1433, "db_x", "app_x", None)
+
+    parts = urlsplit(sqlserver_uri(access))
+    assert (parts.username, parts.password) == (None, None)
+    assert parse_qs(parts.query)["fedauth"] == ["ActiveDirectoryDefault"]
+    assert "authentication={ActiveDirectoryDefault}" in sqlserver_jdbc(access)
+    assert "user=" not in sqlserver_jdbc(access)
+    assert ado_net_read(sqlserver_ado_net(access))["Authentication"] == "Active Directory Default"
+
+
 def read_back(access):
     return {
         "host": access.host,

@@ -89,6 +89,19 @@ async def test_the_administrator_signs_in_to_the_one_database_within_tls(server,
     }
 
 
+async def test_the_brokers_entra_identity_signs_in_by_its_token_alone(server, certified):
+    seen = []
+    by_token = replace(server, administrator="the-broker", entra=True)
+    with listening(signing_in(certified, seen, then=error(40613, "Not available."))) as port:
+        await failure(by_token, port, Unreachable)
+
+    login = seen[1][1]
+    assert login_of(login) | {"user": "", "password": ""} == login_of(login), "neither name nor password"
+    assert login_of(login)["database"] == "db_app"
+    assert PASSWORD.encode("utf-16-le") in login, "the token, as the feature extension FEDAUTH has it"
+    assert PASSWORD.encode("utf-16-le") not in seen[0][1]
+
+
 async def test_a_database_that_was_paused_is_asked_for_again(server, certified):
     text = "Database 'db_app' on server 'x' is not currently available. Please retry."
     with listening(signing_in(certified, [], then=error(40613, text))) as port:

@@ -13,7 +13,7 @@ from sqlfluff.core import FluffConfig, Linter
 from sqlglot.tokens import TokenType
 
 from broker.data_planes import sqlserver, sqlserver_statements
-from broker.data_planes.base import Server
+from broker.data_planes.base import EntraPrincipal, Server
 from broker.data_planes.secrets import generated_password, generated_username
 
 CLIENT = UUID("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")
@@ -27,6 +27,7 @@ LACKING = [
     ("KILL 57;", "SELECT 57;"),
     ("PASSWORD = N'", "PASSWORD = '"),
     ("TYPE = E, ", ""),
+    ("TYPE = X, ", ""),
 ]
 
 
@@ -41,7 +42,8 @@ def unparsed(statement):
     [
         sqlserver_statements.create_user("app_x", "pass-word~1", ["db_owner"]),
         sqlserver_statements.create_user("app_x", "it's", ["db_datareader", "db_datawriter"]),
-        sqlserver_statements.create_entra_user("app_x", CLIENT, ["db_owner"]),
+        sqlserver_statements.create_entra_user("app_x", CLIENT, "E", ["db_owner"]),
+        sqlserver_statements.create_entra_user("app_x", CLIENT, "X", ["db_datareader"]),
         sqlserver_statements.lock_password("app_x", "pass-word~1"),
         sqlserver_statements.shut_out("app_x"),
         sqlserver_statements.drop_user("app_x"),
@@ -122,6 +124,20 @@ async def test_a_user_that_is_not_the_brokers_is_neither_made_nor_dropped(name):
         await sqlserver.drop_login(server, "db_x", username=name)
     with pytest.raises(ValueError, match="is no login of the broker's"):
         await sqlserver.create_login(server, "db_x", username=name, password="p")
+
+
+@pytest.mark.anyio
+async def test_an_application_without_a_client_id_gets_no_user():
+    server = Server("sql-x.invalid", 1433, "osb_administrator", "p")
+
+    with pytest.raises(ValueError, match="by its client id"):
+        await sqlserver.create_entra_login(
+            server,
+            "db_x",
+            username="app_" + "a" * 32,
+            principal=EntraPrincipal(str(CLIENT)),
+            administrator=server,
+        )
 
 
 class Told:

@@ -4,11 +4,54 @@ Server can be had here; what is said inside of a database is proven in tests/dat
 """
 
 import time
+import uuid
 
 import pytest
 
+from broker.data_planes.secrets import generated_password
+from tests.simulated import wait_until
+
 SQL = "2025-01-01"
 GB = 1024**3
+PRINCIPAL = str(uuid.uuid4())
+
+
+# No shipped plan adopts anything.
+OVERLAYS = {
+    "servers": "overlay: azure-sql-server\nplans:\n  server: {set: {adopt: [bind-only, manage]}}\n",
+    "databases": "overlay: azure-sql-database\nplans:\n  basic: {set: {adopt: [bind-only]}}\n",
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory, azure):
+    folder = tmp_path_factory.mktemp("overlays")
+    for name, text in OVERLAYS.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return {
+        "azure_principal_id": PRINCIPAL,
+        "azure_principal_name": "the-broker",
+        "catalog_overlays": str(folder),
+        "adoption_scopes": azure.subscription,
+    }
+
+
+def put(shop, path, body):
+    answer = shop.azure.call("PUT", path, body, version=SQL)
+    assert answer.status_code in {200, 201, 202}, answer.text
+    wait_until(lambda: shop.read(path, SQL).status_code == 200)
+
+
+def body_of(shop, path):
+    return {key: value for key, value in shop.read(path, SQL).json().items() if key != "systemData"}
+
+
+def changes(shop, path):
+    return [
+        (call["method"], call["path"])
+        for call in shop.azure.ledger()
+        if call["method"] in {"PUT", "PATCH", "DELETE"} and call["path"].lower().startswith(path.lower())
+    ]
 
 
 def database_of(shop):
@@ -157,6 +200,61 @@ def test_a_bind_that_reaches_no_server_fails_in_time_and_leaves_nothing(shop):
     assert again.status_code in {200, 410}
     whole.delete()
     assert shop.living() == []
+
+
+@pytest.mark.proves("azure-sql", "entra")
+def test_a_server_has_the_brokers_entra_identity_as_administrator_beside_its_own(shop):
+    whole = shop.order("azure-sql/basic")
+    server = database_of(shop).rpartition("/databases/")[0]
+
+    there = shop.read(f"{server}/administrators/ActiveDirectory", SQL).json()
+    assert there["properties"]["sid"] == PRINCIPAL
+    assert there["properties"]["login"] == "the-broker"
+    answer = whole.ask_bind("nameless", auth="entra", principalId=str(uuid.uuid4()))
+    assert "Give clientId, too" in answer.json()["description"]
+    answer = whole.ask_bind("by-token", auth="entra", principalId=PRINCIPAL, clientId=str(uuid.uuid4()))
+    assert "DNS knows no database server sql-" in answer.json()["description"]
+    whole.delete()
+
+
+@pytest.mark.proves("azure-sql-database", "adopt bind-only")
+def test_a_database_that_exists_is_adopted_and_stays_as_it_is(shop):
+    server = shop.order("azure-sql-server/server", alias="with-a-database")
+    (above,) = shop.living("microsoft.sql/servers")
+    path = f"{above}/databases/somebodys"
+    put(shop, path, {"location": "westeurope", "sku": {"name": "GP_Gen5_2"}, "tags": {"costs": "17"}})
+    before, changed = body_of(shop, path), changes(shop, path)
+
+    database = shop.order("azure-sql-database/basic", parentAlias="with-a-database", resourceId=path)
+    answer = database.ask_bind("to-the-adopted")
+    assert "DNS knows no database server sql-" in answer.json()["description"]
+    database.delete()
+
+    assert body_of(shop, path) == before
+    assert changes(shop, path) == changed
+    server.delete()
+
+
+def test_a_server_that_the_broker_cannot_sign_in_to_is_not_adopted(shop):
+    group = shop.azure.a_group()
+    path = f"{shop.azure.subscription}/resourceGroups/{group}/providers/Microsoft.Sql/servers/sql-somebodys"
+    secret = generated_password()
+    properties = {"administratorLogin": "somebody", "administratorLoginPassword": secret}
+    put(shop, path, {"location": "westeurope", "properties": properties})
+    changed = changes(shop, path)
+
+    status, told = shop.refusal(
+        "azure-sql-server/server",
+        resourceId=path,
+        adopt="bind-only",
+        administratorLogin="somebody",
+        administratorLoginPassword=secret,
+    )
+
+    assert status == 422
+    assert "sql-somebodys.database.simulated.invalid" in told
+    assert secret not in told
+    assert changes(shop, path) == changed
 
 
 def test_a_role_that_is_no_role_of_a_database_is_refused(shop):
