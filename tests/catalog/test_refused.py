@@ -8,6 +8,7 @@ WHOLE = "azure-postgresql.yaml"
 STORAGE = "azure-storage-blob.yaml"
 CHILD = "azure-postgresql-database.yaml"
 REDIS = "azure-managed-redis.yaml"
+TOPIC, HUB = "azure-servicebus-topic.yaml", "azure-eventhubs-hub.yaml"
 TEMPLATE = "server-with-database.json"
 
 
@@ -19,6 +20,25 @@ def the_fault(copy, contains):
 
 
 SPOILT = {
+    "a requirement of nothing": (
+        TOPIC,
+        "that: \"parent.outputs.skuName != 'Basic'\"",
+        "that: nothing.here",
+        "require[0].that: there is no 'nothing' to pick from",
+    ),
+    "a condition that is none": (
+        TOPIC,
+        "when: \"parameters.subscriptionNeeded == 'yes'",
+        "when: \"parameters.subscriptionNeeded === 'yes'",
+        "is no JMESPath expression",
+    ),
+    "a limit of nothing": (
+        HUB,
+        'at_most: "parent.',
+        'at_most: "nothing.',
+        "limit.at_most: there is no 'nothing'",
+    ),
+    "a limit without a remedy": (HUB, "remedy: Unbind what is no", "cure: Unbind what is no", "remedy"),
     "a child without a name": (WHOLE, "- database_user: {}", "- child: {}", "is missing"),
     "a child of an unknown type": (
         WHOLE,

@@ -169,3 +169,14 @@ def test_a_template_makes_a_rule_and_lists_its_keys_for_another_resource(simulat
 
     assert shown["provisioningState"] == "Succeeded", shown["error"]
     assert shown["outputs"]["name"]["value"] == "app"
+
+
+def test_a_namespaces_rules_are_twelve_with_the_one_that_it_has_from_the_start(simulator, namespace):
+    rules = f"{namespace}/authorizationRules"
+    made = [put(simulator, f"{rules}/r{n}", {"properties": {"rights": ["Send"]}}) for n in range(12)]
+
+    listed = simulator.call("GET", rules, version=VERSIONS[SERVICE_BUS]).json()["value"]
+
+    assert [reply.status_code for reply in made] == [200] * 11 + [400]
+    assert "12 are allowed" in made[-1].text
+    assert [rule["name"] for rule in listed] == ["RootManageSharedAccessKey", *(f"r{n}" for n in range(11))]
