@@ -1,8 +1,10 @@
-from urllib.parse import parse_qs, unquote, urlsplit
+import base64
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
+from pymongo.uri_parser import parse_uri
 from redis.connection import SSLConnection, parse_url
 
 from broker.data_planes.connection_strings import (
@@ -10,9 +12,11 @@ from broker.data_planes.connection_strings import (
     ado_net,
     jdbc,
     libpq,
+    mongodb,
     mysql_ado_net,
     mysql_jdbc,
     mysql_uri,
+    parts_of,
     redis_uri,
     sqlserver_ado_net,
     sqlserver_jdbc,
@@ -239,3 +243,33 @@ def test_redis_py_reads_from_the_uri_what_went_into_it(host, port, password):
     assert (read["host"], read["port"], read["password"], read["db"]) == (host, port, password, 0)
     assert "username" not in read
     assert read["connection_class"] is SSLConnection
+
+
+# As Azure writes it; a key is base64, and stands there with its slashes or encoded.
+AZURES_OPTIONS = "ssl=true&replicaSet=globaldb&retrywrites=false&maxIdleTimeMS=120000&appName=@shop@"
+keys = st.binary(min_size=64, max_size=64).map(lambda key: base64.b64encode(key).decode())
+
+
+@given(keys, st.booleans())
+def test_mongodbs_driver_reads_the_uri_of_an_account_whatever_its_key(key, encoded):
+    written = quote(key, safe="") if encoded else key
+    azures = f"mongodb://shop:{written}@shop.mongo.cosmos.azure.com:10255/?{AZURES_OPTIONS}"
+
+    read = parse_uri(mongodb(azures))
+
+    assert (read["username"], read["password"], read["database"]) == ("shop", key, None)
+    assert read["nodelist"] == [("shop.mongo.cosmos.azure.com", 10255)]
+    assert (read["options"]["tls"], read["options"]["appname"]) == (True, "@shop@")
+    assert parts_of(azures)["password"] == key
+
+
+@given(keys, texts, texts)
+def test_mongodbs_driver_reads_the_uri_of_a_user_of_its_own(key, username, password):
+    azures = f"mongodb://shop:{key}@shop.mongo.cosmos.azure.com:10255/?{AZURES_OPTIONS}"
+
+    uri_of_its_own = mongodb(azures, username=username, password=password, database="db-1")
+
+    read = parse_uri(uri_of_its_own)
+    assert (read["username"], read["password"], read["database"]) == (username, password, "db-1")
+    assert (read["options"]["authSource"], read["options"]["authMechanism"]) == ("db-1", "SCRAM-SHA-256")
+    assert quote(key, safe="") not in uri_of_its_own

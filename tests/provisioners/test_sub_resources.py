@@ -3,7 +3,10 @@
 import json
 import uuid
 
+import pytest
+
 from broker.provisioners import sub_resources
+from broker.provisioners.base import Outcome
 
 ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DocumentDB/databaseAccounts/a"
 SOURCE = {
@@ -72,3 +75,28 @@ def test_a_uuid_is_the_same_for_a_repeated_bind_and_another_one_for_each_binding
     assert one == again
     assert one["name"] != other["name"]
     assert str(uuid.UUID(one["name"])) == one["name"]
+
+
+@pytest.fixture
+def azure(simulator):
+    return simulator
+
+
+@pytest.mark.anyio
+async def test_a_step_that_is_taken_twice_makes_one_user_with_the_password_that_is_handed_out(azure, order):
+    account = order("azure-cosmosdb-mongo-account")
+    assert (await account.create()).outcome is Outcome.DONE
+    database = order("azure-cosmosdb-mongo-database", parent=account, repeat=True)
+    assert (await database.create()).outcome is Outcome.DONE
+
+    binding, bound = await database.bind()
+
+    assert bound.outcome is Outcome.DONE, bound.description
+    made = f"{account.instance.record['main']['id']}/mongodbUserDefinitions"
+    [user] = azure.call("GET", made, version=USER["api_version"]).json()["value"]
+    password = binding.credentials["password"]
+    asked = azure.client.post("/_simulator/password", json={"id": user["id"], "password": password})
+    assert asked.json() == {"right": True}
+    assert password not in repr(binding.record) + repr(database.instance.record)
+    assert (await database.unbind(binding)).outcome is Outcome.DONE
+    assert azure.call("GET", made, version=USER["api_version"]).json()["value"] == []
