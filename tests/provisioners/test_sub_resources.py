@@ -1,12 +1,16 @@
-"""What is written down of a sub-resource before it is made."""
+"""Sub-resources of bindings, before and while they are made; and a deletion that has only the purge left."""
 
 import json
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import anyio
 import pytest
 
 from broker.provisioners import sub_resources
 from broker.provisioners.base import Outcome
+from tests.simulated import wait_until
 
 ACCOUNT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DocumentDB/databaseAccounts/a"
 SOURCE = {
@@ -100,3 +104,44 @@ async def test_a_step_that_is_taken_twice_makes_one_user_with_the_password_that_
     assert password not in repr(binding.record) + repr(database.instance.record)
     assert (await database.unbind(binding)).outcome is Outcome.DONE
     assert azure.call("GET", made, version=USER["api_version"]).json()["value"] == []
+
+
+@pytest.mark.anyio
+async def test_nothing_is_handed_out_before_azure_has_made_it(azure, order):
+    account = order("azure-cosmosdb-mongo-account")
+    assert (await account.create()).outcome is Outcome.DONE
+    database = order("azure-cosmosdb-mongo-database", parent=account)
+    assert (await database.create()).outcome is Outcome.DONE
+
+    azure.clock(speed=0)
+    with anyio.move_on_after(0.5) as cut_off:
+        await database.bind()
+    azure.reset()
+    [binding] = database.bindings
+    waiting = database.bindings[binding].credentials
+    bound = await database.go_on("bind", binding=binding)
+
+    assert cut_off.cancelled_caught, "it waited"
+    assert not waiting
+    assert bound.outcome is Outcome.DONE
+    puts = [
+        call
+        for call in azure.ledger()
+        if call["method"] == "PUT" and "mongodbUserDefinitions" in call["path"]
+    ]
+    assert len([call for call in puts if database.bindings[binding].key.hex in call["path"]]) == 1
+
+
+@pytest.mark.anyio
+async def test_a_deletion_that_has_only_the_purge_left_does_that(azure, order):
+    vault = order("azure-keyvault", purgeOnDelete=True)
+    assert (await vault.create()).outcome is Outcome.DONE
+    here, [kept] = vault.instance.record["main"]["id"], vault.instance.record["purge"]
+    azure.call("DELETE", here, version=kept["api_version"])
+    wait_until(lambda: azure.call("GET", kept["id"], version=kept["api_version"]).status_code == 200)
+    vault.resources = {name: replace(one, gone_at=datetime.now(UTC)) for name, one in vault.resources.items()}
+
+    deleted = await vault.delete()
+
+    assert deleted.outcome is Outcome.DONE
+    assert azure.call("GET", kept["id"], version=kept["api_version"]).status_code == 404
