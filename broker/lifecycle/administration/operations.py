@@ -141,8 +141,7 @@ class OperationAdministration:
             raise WrongState(f"{name} has succeeded; there is nothing to retry.")
         if failed.kind not in _DELETIONS:
             raise WrongState(
-                f"{name} has failed, and whoever ordered it was told so: it has to be ordered again, or what there is "
-                "deleted."
+                f"{name} has failed, and whoever ordered it was told so: order again, or delete what there is."
             )
         if binding is not None:
             newest = await operations.last_of_binding(
