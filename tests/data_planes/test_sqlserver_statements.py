@@ -18,8 +18,10 @@ from broker.data_planes.secrets import generated_password, generated_username
 
 CLIENT = UUID("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")
 GRAMMAR = Linter(config=FluffConfig(overrides={"dialect": "tsql"}))
-# Any character that a name or a password may hold.
-words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60)
+# Any character that a name or a password may hold, those that end quotes more often than others.
+words = st.text(
+    st.sampled_from("[]';") | st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60
+)
 
 # What sqlfluff's grammar lacks, each as the Transact-SQL reference has it, and what it knows instead.
 LACKING = [
