@@ -107,6 +107,9 @@ async def test_an_update_of_a_managed_account_changes_what_is_ordered_and_nothin
     path = account(costs="17")
     order = adopt(path, "manage", repeat=True)
     await order.create()
+    # What somebody changes in Azure afterwards is kept, too.
+    azure.call("PATCH", path, {"properties": {"allowSharedKeyAccess": False}}, version=VERSION)
+    wait_until(lambda: body_of(azure, path)["properties"]["provisioningState"] == "Succeeded")
 
     updated = await order.update(minimumTlsVersion="TLS1_3")
     after = body_of(azure, path)
@@ -114,6 +117,7 @@ async def test_an_update_of_a_managed_account_changes_what_is_ordered_and_nothin
     assert updated.outcome is Outcome.DONE, updated
     assert after["properties"]["minimumTlsVersion"] == "TLS1_3"
     assert after["properties"]["accessTier"] == "Cool"
+    assert after["properties"]["allowSharedKeyAccess"] is False
     assert after["tags"]["costs"] == "17"
     assert {rule["value"] for rule in after["properties"]["networkAcls"]["ipRules"]} == {
         "192.0.2.7",

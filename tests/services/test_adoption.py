@@ -235,7 +235,10 @@ def test_a_managed_server_keeps_what_nobody_ordered_and_is_let_go_with_all_that_
     tagged = existing.body
     server.update(
         backupRetentionDays=21,
-        firewallRules=[{"name": "office", "startIPAddress": "192.0.2.1", "endIPAddress": "192.0.2.9"}],
+        firewallRules=[
+            {"name": "office", "startIPAddress": "192.0.2.1", "endIPAddress": "192.0.2.9"},
+            {"name": "broker", "startIPAddress": "127.0.0.1", "endIPAddress": "127.0.0.1"},
+        ],
     )
     changed = existing.body
     rules = azure.call("GET", f"{existing.id}/firewallRules", version=SERVERS).json()["value"]
