@@ -65,6 +65,14 @@ def test_marks_inside_of_parametrize_count_and_lead_to_their_test(run):
     assert "azure-storage-blob: no test shows 'bind sas'" not in complaints
 
 
-def test_a_mark_that_is_not_plain_text_is_refused(run):
-    with pytest.raises(TypeError, match="plain strings"):
-        run("@pytest.mark.proves(NAME, 'provision')\ndef test_a(): ...\n")
+def test_a_constant_of_the_module_stands_for_its_text(run):
+    _, _, complaints = run(
+        "NAME = 'azure-storage-blob'\n@pytest.mark.proves(NAME, 'provision')\ndef test_a(): ...\n"
+    )
+
+    assert "azure-storage-blob: no test shows 'provision'" not in complaints
+
+
+def test_a_mark_whose_text_nobody_can_read_without_running_it_is_refused(run):
+    with pytest.raises(TypeError, match="strings or constants"):
+        run("@pytest.mark.proves(name(), 'provision')\ndef test_a(): ...\n")

@@ -8,7 +8,9 @@ from azure.servicebus import parse_connection_string
 from tests.osb.platform import an_id, at_once
 
 V = "2026-01-01"
-NAMESPACE, QUEUE, TOPIC = "azure-servicebus-namespace", "azure-servicebus-queue", "azure-servicebus-topic"
+NAMESPACE = "azure-servicebus-namespace"
+QUEUE = "azure-servicebus-queue"
+TOPIC = "azure-servicebus-topic"
 CONTRACT = {"type", "provider", "auth", "host", "port", "resourceId", "namespaceName"}
 BY_KEY = CONTRACT | {
     "connectionString",
