@@ -81,7 +81,7 @@ def policies(azure, blob):
 
 @pytest.mark.proves("azure-storage-blob", "provision")
 @pytest.mark.proves("azure-storage-blob", "bind key")
-@pytest.mark.proves("azure-storage-blob", "revoke key (not provable here)")
+@pytest.mark.proves("azure-storage-blob", "revoke key (cannot be)")
 async def test_an_order_is_created_bound_by_key_unbound_and_deleted(azure, group, blob):
     binding, bound = await blob.bind()
 
@@ -224,21 +224,31 @@ async def test_each_step_may_be_repeated(azure, group, order, parameters):
 
 
 @pytest.mark.proves("azure-storage-account", "bind entra")
+@pytest.mark.proves("azure-storage-account", "revoke entra (not provable here)")
 async def test_an_account_without_keys_is_bound_by_role_only(azure, order):
     ordered = order("azure-storage-account", allowSharedKeyAccess=False)
     await ordered.create()
 
     _, refused = await ordered.bind()
-    _, bound = await ordered.bind(auth="entra", principalId=str(uuid.uuid4()))
+    binding, bound = await ordered.bind(auth="entra", principalId=str(uuid.uuid4()))
 
     assert refused.outcome is Outcome.FAILED
     assert "allowSharedKeyAccess" in refused.description
     assert bound.outcome is Outcome.DONE, bound.description
+    account = ordered.instance.record["main"]["id"]
+    assert len(assignments(azure, account)) == 1
+    assert (await ordered.unbind(binding)).outcome is Outcome.DONE
+    assert assignments(azure, account) == []
 
 
 @pytest.mark.proves("azure-storage-blob-container", "provision")
 @pytest.mark.proves("azure-storage-blob-container", "bind sas")
 @pytest.mark.proves("azure-storage-account", "provision")
+@pytest.mark.proves("azure-storage-blob-container", "bind key")
+@pytest.mark.proves("azure-storage-blob-container", "revoke key (cannot be)")
+@pytest.mark.proves("azure-storage-blob-container", "bind entra")
+@pytest.mark.proves("azure-storage-blob-container", "revoke entra (not provable here)")
+@pytest.mark.proves("azure-storage-blob-container", "revoke sas (driver only)")
 async def test_a_container_lives_in_its_parents_account(azure, order):
     parent = order("azure-storage-account")
     assert (await parent.create()).outcome is Outcome.DONE
@@ -260,6 +270,14 @@ async def test_a_container_lives_in_its_parents_account(azure, order):
         uses(azure, {"uri": stolen}, writes=False)
     assert token.credentials["storageAccountName"] == parent.instance.record["names"]["account"]
 
+    role, _ = await child.bind(auth="entra", principalId=str(uuid.uuid4()))
+    assert len(assignments(azure, role.credentials["resourceId"])) == 1
+    assert (await child.unbind(role)).outcome is Outcome.DONE
+    assert assignments(azure, role.credentials["resourceId"]) == []
+
+    assert (await child.unbind(token)).outcome is Outcome.DONE
+    with pytest.raises(HttpResponseError):
+        uses(azure, token.credentials)
     assert (await child.delete()).outcome is Outcome.DONE
     assert uses(azure, other.credentials) == b"hello"
 

@@ -12,7 +12,8 @@ DATA_READER = "516239f1-63e1-4d78-a4de-a74fb236a071"
 @pytest.mark.proves("azure-app-configuration", "update")
 @pytest.mark.proves("azure-app-configuration", "bind key")
 @pytest.mark.proves("azure-app-configuration", "bind entra")
-@pytest.mark.proves("azure-app-configuration", "revoke key (not provable here)")
+@pytest.mark.proves("azure-app-configuration", "revoke key (cannot be)")
+@pytest.mark.proves("azure-app-configuration", "revoke entra (not provable here)")
 def test_a_store_is_ordered_changed_bound_both_ways_and_deleted(shop):
     store = shop.order("azure-app-configuration/standard")
     by_key, principal = store.bind(), str(uuid.uuid4())

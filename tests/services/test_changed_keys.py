@@ -98,7 +98,7 @@ def works(azure, credentials):
             return False
 
 
-@pytest.mark.proves("azure-managed-redis", "revoke key (real server)")
+@pytest.mark.proves("azure-managed-redis", "revoke key (cannot be)")
 def test_a_refreshed_binding_signs_in_again_and_its_secret_is_nowhere_in_clear(shop, azure):
     cache = shop.order("azure-managed-redis/balanced", publicNetworkAccess="Enabled")
     bound, other = cache.bind(), cache.bind(keyName="secondary")

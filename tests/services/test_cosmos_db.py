@@ -75,11 +75,21 @@ def knows(shop, user, password):
 @pytest.mark.proves("azure-cosmosdb-sql", "provision")
 @pytest.mark.proves("azure-cosmosdb-sql", "update")
 @pytest.mark.proves("azure-cosmosdb-sql", "bind key")
-@pytest.mark.proves("azure-cosmosdb-sql", "revoke key (not provable here)")
+@pytest.mark.proves("azure-cosmosdb-sql", "revoke key (cannot be)")
+@pytest.mark.proves("azure-cosmosdb-sql", "bind entra")
+@pytest.mark.proves("azure-cosmosdb-sql", "revoke entra (not provable here)")
 def test_a_database_with_its_account_is_ordered_changed_bound_and_deleted(shop):
     ordered = shop.order("azure-cosmosdb-sql/account", throughput=500)
     credentials = ordered.bind().credentials
     database, account = credentials["resourceId"], credentials["resourceId"].rpartition("/sqlDatabases/")[0]
+    by_role, assignments = (
+        ordered.bind(auth="entra", principalId=str(uuid.uuid4())),
+        f"{account}/sqlRoleAssignments",
+    )
+
+    assert len(shop.azure.call("GET", assignments, version=VERSION).json()["value"]) == 1
+    by_role.unbind()
+    assert shop.azure.call("GET", assignments, version=VERSION).json()["value"] == []
 
     ordered.update(throughput=700)
 
@@ -93,7 +103,7 @@ def test_a_database_with_its_account_is_ordered_changed_bound_and_deleted(shop):
 
 @pytest.mark.proves("azure-cosmosdb-sql-account", "provision")
 @pytest.mark.proves("azure-cosmosdb-sql-account", "bind key")
-@pytest.mark.proves("azure-cosmosdb-sql-account", "revoke key (not provable here)")
+@pytest.mark.proves("azure-cosmosdb-sql-account", "revoke key (cannot be)")
 @pytest.mark.parametrize(("access", "key_name"), KEYS)
 def test_a_binding_of_an_account_gets_the_key_that_it_asked_for(shop, account, access, key_name):
     credentials = account.bind(access=access, keyName=key_name).credentials
@@ -134,7 +144,7 @@ def test_a_role_on_an_account_is_given_by_a_binding_and_taken_by_its_end(shop, a
 @pytest.mark.proves("azure-cosmosdb-sql-database", "bind entra")
 @pytest.mark.proves("azure-cosmosdb-sql-database", "entra")
 @pytest.mark.proves("azure-cosmosdb-sql-database", "revoke entra (not provable here)")
-@pytest.mark.proves("azure-cosmosdb-sql-database", "revoke key (not provable here)")
+@pytest.mark.proves("azure-cosmosdb-sql-database", "revoke key (cannot be)")
 def test_a_role_on_a_database_reaches_that_database_alone(shop, account):
     database = shop.order("azure-cosmosdb-sql-database/autoscale", parentAlias="cosmos")
     by_key = database.bind()
@@ -157,7 +167,7 @@ def test_a_role_on_a_database_reaches_that_database_alone(shop, account):
 
 @pytest.mark.proves("azure-cosmosdb-mongo-account", "provision")
 @pytest.mark.proves("azure-cosmosdb-mongo-account", "bind key")
-@pytest.mark.proves("azure-cosmosdb-mongo-account", "revoke key (not provable here)")
+@pytest.mark.proves("azure-cosmosdb-mongo-account", "revoke key (cannot be)")
 def test_an_accounts_own_uri_is_one_that_the_driver_reads(shop, mongo):
     credentials = mongo.bind(access="read").credentials
 
@@ -206,7 +216,7 @@ def test_each_binding_of_a_mongo_database_has_a_user_of_its_own(shop, mongo):
 
 @pytest.mark.proves("azure-cosmosdb-mongo-database", "bind key")
 @pytest.mark.proves("azure-cosmosdb-mongo-database", "update")
-@pytest.mark.proves("azure-cosmosdb-mongo-database", "revoke key (not provable here)")
+@pytest.mark.proves("azure-cosmosdb-mongo-database", "revoke key (cannot be)")
 def test_a_mongo_database_can_be_bound_by_the_accounts_key(shop, mongo):
     database = shop.order("azure-cosmosdb-mongo-database/provisioned", parentAlias="mongo")
     credentials = database.bind(auth="key", keyName="secondary").credentials

@@ -104,12 +104,21 @@ def test_a_server_with_a_database_is_ordered_changed_moved_bound_and_deleted(sho
 @pytest.mark.proves("azure-postgresql-database", "provision")
 @pytest.mark.proves("azure-postgresql-database", "bind password")
 @pytest.mark.proves("azure-postgresql-database", "revoke password (real server)")
+@pytest.mark.proves("azure-postgresql-database", "update")
 def test_a_database_on_a_shared_server_is_closed_to_the_others(shop, azure):
-    server = shop.order("azure-postgresql-server/general-purpose", alias="pg", firewallRules=[RULE])
+    server = shop.order(
+        "azure-postgresql-server/general-purpose", alias="pg", firewallRules=[RULE], extensions=["citext"]
+    )
     orders = shop.order("azure-postgresql-database/database", parentAlias="pg")
     stock = shop.order("azure-postgresql-database/database", parentAlias="pg")
     first, second = orders.bind(), stock.bind()
 
+    stock.update(extensions=["citext"])
+    extension = "SELECT count(*) FROM pg_extension WHERE extname = 'citext'"
+    assert (ask(azure, first.credentials, extension), ask(azure, second.credentials, extension)) == (
+        (0,),
+        (1,),
+    )
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         ask(azure, first.credentials, "SELECT 1", dbname=second.credentials["database"])
     assert rules(shop) == {"office", "osb-broker-0"}

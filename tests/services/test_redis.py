@@ -56,7 +56,7 @@ def state_of(azure, resource):
 
 @pytest.mark.proves("azure-managed-redis", "provision")
 @pytest.mark.proves("azure-managed-redis", "bind key")
-@pytest.mark.proves("azure-managed-redis", "revoke key (real server)")
+@pytest.mark.proves("azure-managed-redis", "revoke key (cannot be)")
 def test_a_key_signs_in_until_it_is_changed_and_unbinding_alone_does_not_change_it(shop, azure, signed_in):
     cache = shop.order("azure-managed-redis/balanced", **OPEN)
     primary, secondary = cache.bind(), cache.bind(keyName="secondary")

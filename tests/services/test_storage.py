@@ -10,7 +10,7 @@ ACCOUNT_AND_BLOB = pytest.mark.parametrize("offering", ["azure-storage-account",
 @pytest.mark.proves("azure-storage-blob", "plan change")
 @pytest.mark.proves("azure-storage-blob", "update")
 @pytest.mark.proves("azure-storage-account", "bind key")
-@pytest.mark.proves("azure-storage-account", "revoke key (not provable here)")
+@pytest.mark.proves("azure-storage-account", "revoke key (cannot be)")
 @ACCOUNT_AND_BLOB
 def test_an_account_is_ordered_changed_moved_and_deleted(shop, offering):
     instance = shop.order(f"{offering}/standard-lrs", accessTier="Cool", minimumTlsVersion="TLS1_3")
