@@ -48,6 +48,13 @@ TAGS = ("Microsoft.Resources/tags/read", "Microsoft.Resources/tags/write")
 """What a plan needs besides, if something that exists can be adopted under it to be managed."""
 
 
+def purging_actions(collections: Iterable[str]) -> tuple[str, ...]:
+    """Return what is needed in the subscription to purge from *collections*, where Azure keeps what was deleted."""
+    return tuple(
+        action for each in sorted(collections) for action in (f"{each}/read", f"{each}/purge/action")
+    )
+
+
 def needed_actions(
     resource_types: Iterable[str],
     *,

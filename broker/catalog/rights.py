@@ -27,6 +27,8 @@ class Rights:
     parts: dict[str, str] = field(default_factory=dict)
     posts: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
+    purges: set[str] = field(default_factory=set)
+    """What is purged after its deletion: where Azure keeps it (Microsoft.KeyVault/locations/deletedVaults)."""
     tags: bool = False
     """Whether something that exists can be adopted to be managed: it gets the broker's tags."""
 
@@ -36,6 +38,11 @@ class Rights:
         for made in plan.recipe.get("template", {}).get("resources", ()):
             if made["type"] not in self.types:
                 self.parts[made["type"]] = made["apiVersion"]
+        self.purges |= {
+            f"{each['type'].partition('/')[0]}/locations/{each['purge']['collection']}"
+            for each in plan.recipe.get("resources", ())
+            if "purge" in each
+        }
         self.tags |= "manage" in (plan.recipe.get("adopt") or {}).get("modes", ())
         for verb in verbs_of(plan.recipe):
             for said in verb.values():

@@ -1,8 +1,8 @@
 """`docs/azure-permissions.md`, made from the shipped catalog so that it cannot fall behind."""
 
-from broker.azure.permissions import ALWAYS, GROUP_PER_INSTANCE, IN_SUBSCRIPTION
+from broker.azure.permissions import ALWAYS, GROUP_PER_INSTANCE, IN_SUBSCRIPTION, purging_actions
 from broker.catalog.rights import Rights, rights_of
-from broker.domain.catalog import Catalog
+from broker.domain.catalog import Catalog, ServicePlan
 
 _ROLE_NAMES = {
     "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": "Storage Blob Data Reader",
@@ -77,7 +77,16 @@ def permissions_page(catalog: Catalog) -> str:
         _HEAD,
         "## For every plan\n\n" + _listed([*ALWAYS]),
         "## In the subscription\n\n"
-        + _listed([*IN_SUBSCRIPTION, "and `checkNameAvailability` of the providers"]),
+        + _listed(
+            [
+                *IN_SUBSCRIPTION,
+                "and `checkNameAvailability` of the providers",
+                *(
+                    f"and, for orders that want to be purged, `{action}`"
+                    for action in purging_actions(rights_of(_plans(catalog)).purges)
+                ),
+            ]
+        ),
         "## For a group of each instance's own\n\n" + _listed([*GROUP_PER_INSTANCE]),
         "## By offering\n\n"
         "`read`, `write` and `delete` on each type, where not said otherwise; and what is posted.\n\n"
@@ -89,6 +98,10 @@ def permissions_page(catalog: Catalog) -> str:
         ),
     ]
     return "\n".join(f"{part.rstrip()}\n" for part in parts)
+
+
+def _plans(catalog: Catalog) -> list[ServicePlan]:
+    return [plan for offering in catalog.offerings for plan in offering.plans]
 
 
 def _listed(actions: list[str]) -> str:

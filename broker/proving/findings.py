@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure, NotAuthorized
-from broker.azure.permissions import ASSIGNS_ROLES, missing_actions, needed_actions
+from broker.azure.permissions import ASSIGNS_ROLES, missing_actions, needed_actions, purging_actions
 from broker.catalog.reader import read_catalog
 from broker.catalog.rights import Rights
 from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
@@ -68,6 +68,8 @@ async def look_around(arm: Arm, settings: Settings, catalog: Catalog) -> list[Fi
             found += await _provider(arm, subscription, namespace, scopes)
     for scope in scopes:
         found += await _scope(arm, settings, scope)
+    for subscription in dict.fromkeys(scope.subscription for scope in scopes):
+        found += await _purging(arm, subscription, scopes)
     return [*found, *_egress(settings, catalog)]
 
 
@@ -245,6 +247,31 @@ async def _condition(arm: Arm, scope: Scope, group: str | None, subject: str) ->
             advice,
         )
     return Finding(word, "ok", f"the condition lets assign all {len(scope.rights.roles)} of the catalog's.")
+
+
+async def _purging(arm: Arm, subscription: str, scopes: Sequence[Scope]) -> list[Finding]:
+    """Tell what cannot be purged: its deletion fails then, and its name stays taken."""
+    collections = {
+        each for scope in scopes if scope.subscription == subscription for each in scope.rights.purges
+    }
+    if not collections:
+        return []
+    needed = purging_actions(collections)
+    try:
+        granted = await arm.permissions(subscription, client_request_id=_request_id())
+    except AzureFailure as failure:
+        return [Finding("purging", "unsure", f"the permissions in the subscription: {failure.describe()}")]
+    missing = missing_actions(granted, needed)
+    if not missing:
+        return [Finding("purging", "ok", f"all {len(needed)} permissions that it needs in the subscription.")]
+    return [
+        Finding(
+            "purging",
+            "unsure",
+            f"not granted in the subscription: {', '.join(missing)}. Orders that want it cannot be deleted to the end.",
+            "`osb azure role --subscription` prints a role with it.",
+        )
+    ]
 
 
 def _egress(settings: Settings, catalog: Catalog) -> list[Finding]:

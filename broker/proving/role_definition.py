@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from broker.azure.permissions import IN_SUBSCRIPTION, needed_actions
+from broker.azure.permissions import IN_SUBSCRIPTION, needed_actions, purging_actions
 from broker.catalog.rights import Rights
 from broker.provisioners.preflight import NAME_CHECKS
 
@@ -40,14 +40,18 @@ def group_role(rights: Rights, scopes: Sequence[str], *, own_groups: bool = Fals
 
 
 def subscription_role(rights: Rights, scopes: Sequence[str]) -> dict[str, Any]:
-    """Return the role for the subscription: reading, and asking whether names are free. The broker works without it."""
+    """
+    Return the role for the subscription: reading, asking whether names are free, and purging.
+
+    The broker works without it, but does not purge what orders want purged.
+    """
     namespaces = {name.partition("/")[0].lower() for name in rights.types}
     asked = [
         f"{where.removesuffix('/{location}')}/checkNameAvailability/*"
         for of, where in sorted(NAME_CHECKS.items())
         if of.partition("/")[0] in namespaces
     ]
-    actions = (*IN_SUBSCRIPTION, *dict.fromkeys(asked))
+    actions = (*IN_SUBSCRIPTION, *dict.fromkeys(asked), *purging_actions(rights.purges))
     return _role(
         f"{NAME} (subscription)",
         "What the Azure Service Broker looks up in its subscription.",

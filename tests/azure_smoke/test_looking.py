@@ -80,6 +80,12 @@ def azure():
         200,
         {"value": [{"actions": ["*"], "notActions": []}]},
     )
+    scripted.will_answer(
+        "GET",
+        f"{ROOT}/providers/Microsoft.Authorization/permissions",
+        200,
+        {"value": [{"actions": ["*"], "notActions": []}]},
+    )
     scripted.will_answer("GET", ASSIGNMENTS, 200, {"value": [{"properties": condition_of(ROLES)}]})
     return scripted
 
@@ -214,7 +220,8 @@ async def condition_found(arm, azure, settings, *assignments):
     azure._replies.pop(("GET", ASSIGNMENTS.lower()))
     azure.will_answer("GET", ASSIGNMENTS, 200, {"value": [{"properties": each} for each in assignments]})
     [told] = [one for one in await found(arm, settings) if one.subject == "roles on resource group services"]
-    assert azure.asked[-1].query["$filter"] == "atScope() and assignedTo('the-broker')"
+    [asked] = [each for each in azure.asked if each.path.lower() == ASSIGNMENTS.lower()]
+    assert asked.query["$filter"] == "atScope() and assignedTo('the-broker')"
     return told
 
 
@@ -274,3 +281,14 @@ async def test_a_token_that_does_not_say_whose_it_is_leaves_the_condition_unseen
     [unsure] = [finding for finding in await found(arm, settings) if finding.state == "unsure"]
 
     assert unsure.subject == "roles on resource group services"
+
+
+async def test_what_can_be_deleted_but_not_purged_is_told(arm, azure, settings):
+    path = f"{ROOT}/providers/Microsoft.Authorization/permissions"
+    azure._replies.pop(("GET", path.lower()))
+    azure.will_answer("GET", path, 200, {"value": [{"actions": ["*/read"], "notActions": []}]})
+
+    [unsure] = [finding for finding in await found(arm, settings) if finding.state == "unsure"]
+
+    assert unsure.subject == "purging"
+    assert "Microsoft.KeyVault/locations/deletedVaults/purge/action" in unsure.text
