@@ -109,6 +109,14 @@ SPOILT = {
         f"overlay: {SERVERS}\nset: {{adopt: {{parameters: {{zone: {{}}}}}}}}",
         "is needed, since no template says it",
     ),
+    "a password among the outputs, which are kept in clear": (
+        f"overlay: {SERVERS}\nset: {{adopt: {{outputs: {{host: parameters.administratorLoginPassword}}}}}}",
+        "is sensitive, and what is picked here is kept in clear",
+    ),
+    "a password among the names, with all else that was given": (
+        f"overlay: {SERVERS}\nset: {{adopt: {{names: {{server: to_string(parameters)}}}}}}",
+        "is sensitive, and what is picked here is kept in clear",
+    ),
     "a database with an owner": (
         "overlay: azure-postgresql-database\nset: {adopt: {outputs: {databaseId: names.a, host: parent.outputs.host}}}",
         "adopt its server",

@@ -69,3 +69,50 @@ def test_a_fault_in_a_secret_names_the_field_and_never_the_value(secretive):
             plan.create_parameters.check({"licence": wrong})
         assert "canary" not in str(refused.value)
         assert "12345678" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "parameters.token",
+        "join('-', [names.account, parameters.token])",
+        "parameters.{it: token}",
+        "parameters | token",
+        "user.password",
+        "user",
+    ],
+)
+def test_what_is_written_down_of_a_sub_resource_holds_no_secret(secretive, expression):
+    def bind(data):
+        child = {
+            "word": "share",
+            "below": "{id: outputs.accountId}",
+            "type": "Microsoft.Storage/storageAccounts/fileServices",
+            "api_version": "2026-04-01",
+            "prefix": "osb",
+            "body": {"properties": {"metadata": [{"pick": expression}]}},
+        }
+        data["binding_modes"]["modes"]["key"]["binding"].insert(0, {"child": child})
+
+    secretive.change(FILE, bind)
+    found = check(secretive.folder)
+
+    assert [fault.message for fault in found if "kept in clear" in fault.message], found
+
+
+def test_what_is_written_down_of_a_sub_resource_may_hold_what_is_no_secret(secretive):
+    def bind(data):
+        child = {
+            "word": "share",
+            "below": "{id: outputs.accountId}",
+            "type": "Microsoft.Storage/storageAccounts/fileServices",
+            "api_version": "2026-04-01",
+            "prefix": "osb",
+            "body": {"properties": {"a": {"pick": "parameters.auth"}, "b": {"pick": "user.username"}}},
+        }
+        data["binding_modes"]["modes"]["key"]["binding"].insert(0, {"child": child})
+
+    secretive.change(FILE, bind)
+    found = check(secretive.folder)
+
+    assert [fault.message for fault in found if "kept in clear" in fault.message] == []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from broker.catalog.files import Place
 from broker.catalog.format import AdoptFile, OfferingFile, PlanFile
-from broker.catalog.guard.picks import Said, faults_of_pick
+from broker.catalog.guard.picks import Said, faults_of_clear_pick, faults_of_pick
 from broker.catalog.guard.plans import faults_of_secret
 from broker.catalog.templates import Template
 from broker.domain.adoption import RESOURCE_ID, WORDS
@@ -28,6 +28,7 @@ def faults_of_adoption(read: OfferingFile, template: Template) -> Iterator[Said]
     if said is None:
         return
     yield from _of_picks(said)
+    yield from _of_secrets(read, said)
     if read.resources[0].each is not None:
         yield ("resources", 0), "is a list: only what comes first in it can be adopted"
     for word in said.names:
@@ -74,6 +75,17 @@ def _of_picks(said: AdoptFile) -> Iterator[Said]:
         ]
     for path, pick in picks:
         yield from faults_of_pick(("adopt", *path), pick, more=_RESOURCE)
+
+
+def _of_secrets(read: OfferingFile, said: AdoptFile) -> Iterator[Said]:
+    """Keep what users give in confidence out of what is written down of an instance."""
+    declared = {**read.parameters.user, **said.parameters}
+    for plan in read.plans:
+        declared |= {name: parameter for name, parameter in plan.user.items() if parameter.sensitive}
+    secrets = {"parameters": frozenset(name for name, one in declared.items() if one.sensitive)}
+    for section, picks in (("names", said.names), ("outputs", said.outputs)):
+        for word, pick in picks.items():
+            yield from faults_of_clear_pick(("adopt", section, word), pick, secrets)
 
 
 def _of_parameters(read: OfferingFile, said: AdoptFile) -> Iterator[Said]:

@@ -8,7 +8,7 @@ from typing import Any
 from broker.catalog.files import Place
 from broker.catalog.format import ComposeFile, CredentialValue, OfferingFile, Strict, Verb
 from broker.catalog.format.bindings import DRAWN, ChildFile
-from broker.catalog.guard.picks import Said, faults_of_pick
+from broker.catalog.guard.picks import Said, faults_of_clear_pick, faults_of_pick
 from broker.catalog.guard.plans import faults_of_secret
 from broker.domain.credential_strings import MADE_OF, NEEDED
 from broker.domain.databases import DATABASE_KINDS, DatabaseKind
@@ -21,6 +21,7 @@ _OWN = frozenset({"child"})
 
 def faults_of_binding(read: OfferingFile) -> Iterator[Said]:
     """Tell what is wrong with the ways to bind."""
+    yield from _of_secrets(read)
     yield from _of_verbs(("binding",), read.binding, kind=_kind(read))
     for name, parameter in read.bind_parameters.items():
         if parameter.sensitive:
@@ -141,6 +142,24 @@ def _of_child(path: Place, child: ChildFile) -> Iterator[Said]:
     if child.naming == "uuid" and child.prefix is not None:
         yield (*path, "prefix"), "a UUID has none"
     yield from _of_body((*path, "body"), child.body)
+
+
+def _of_secrets(read: OfferingFile) -> Iterator[Said]:
+    """Keep secrets out of what is written down of a sub-resource; `{secret: password}` is not."""
+    sensitive = frozenset(name for name, one in read.bind_parameters.items() if one.sensitive)
+    secrets = {"parameters": sensitive, "user": DRAWN}
+    for path, verb in verbs_of(read):
+        if verb.child is not None:
+            for place, pick in _picks_in((*path, "child", "body"), verb.child.body):
+                yield from faults_of_clear_pick(place, pick, secrets)
+
+
+def _picks_in(path: Place, body: Any) -> Iterator[tuple[Place, str]]:
+    if isinstance(body, Mapping) and set(body) == {"pick"}:
+        yield path, str(body["pick"])
+    elif isinstance(body, Mapping | list):
+        for key, value in body.items() if isinstance(body, Mapping) else enumerate(body):
+            yield from _picks_in((*path, key), value)
 
 
 def _of_body(path: Place, body: Any) -> Iterator[Said]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jmespath
@@ -32,6 +32,33 @@ def faults_of_pick(path: Place, expression: str, more: frozenset[str] = frozense
     unknown = sorted(_roots(parsed) - _PICKED_FROM - more)
     if unknown:
         yield path, f"there is no '{unknown[0]}' to pick from; there are {', '.join(sorted(_PICKED_FROM))}"
+
+
+def faults_of_clear_pick(
+    path: Place, expression: str, secrets: Mapping[str, frozenset[str]]
+) -> Iterator[Said]:
+    """Refuse what picks a secret where it would be written down unsealed; *secrets* are names by their root."""
+    try:
+        parsed = jmespath.compile(expression).parsed
+    except JMESPathError:
+        return
+    for root, names in secrets.items():
+        below = _below(parsed, root)
+        for name in sorted(names if _ALL in below else names & below):
+            yield path, f"{root}.{name} is sensitive, and what is picked here is kept in clear; leave it out"
+
+
+_ALL = "*"
+
+
+def _below(node: Any, root: str) -> set[str]:
+    """The names that are picked right below *root*, or a star where it is taken as a whole."""
+    if node["type"] == "field":
+        return {_ALL} if node["value"] == root else set()
+    children = [child for child in node["children"] if isinstance(child, dict)]
+    if node["type"] == "subexpression" and children[0] == {"type": "field", "children": [], "value": root}:
+        return {str(children[1]["value"])} if children[1]["type"] == "field" else {_ALL}
+    return set().union(*(_below(child, root) for child in children))
 
 
 def _negates_a_root(node: Any) -> bool:
