@@ -258,7 +258,7 @@ class Bindings:
         try:
             server = databases.server_of(made, work.instance, work.parent, self._options)
         except Impossible:
-            if made["server"] == "own" and work.instance.state is InstanceState.DELETING:
+            if made["server"] == "own" and _is_deleted(work.instance):
                 # The login goes with the server, which is deleted as soon as its bindings are.
                 return
             if await databases.is_there(self._arm, work, made["resource"]):
@@ -440,11 +440,15 @@ def _entra(said: JsonObject, source: JsonObject) -> JsonObject:
 
 
 def _goes_with_its_database(made: JsonObject, instance: ServiceInstance) -> bool:
-    """Tell whether a login is a part of a database that is being deleted; one that was adopted may stay."""
-    deleted = instance.state is InstanceState.DELETING and (
+    """Tell whether a login is a part of a database that is being deleted."""
+    return _is_deleted(instance) and DATABASE_KINDS[databases.kind_of(made)].contained
+
+
+def _is_deleted(instance: ServiceInstance) -> bool:
+    """Tell whether what the instance stands for is being deleted with it; what was adopted may stay."""
+    return instance.state is InstanceState.DELETING and (
         adopted_as(instance.record) is None or records.goes_with_its_instance(instance)
     )
-    return deleted and DATABASE_KINDS[databases.kind_of(made)].contained
 
 
 def _binding(work: Work) -> ServiceBinding:

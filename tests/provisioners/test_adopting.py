@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from broker.azure import naming
+from broker.domain.instances import InstanceState
 from broker.domain.operations import CHECK, DRY_RUN, OperationKind
 from broker.provisioners.base import Outcome
 from broker.provisioners.registry import registry
@@ -184,6 +185,34 @@ async def test_what_was_adopted_to_be_deleted_is_left_alone_once_its_tags_are_of
     assert refused.outcome is Outcome.FAILED
     assert "does not carry this service instance's tags" in refused.description
     assert calls_in(azure, group, "DELETE") == []
+
+
+@pytest.mark.parametrize(("state", "ends"), [("bind-only", Outcome.FAILED), ("made", Outcome.DONE)])
+async def test_a_login_is_not_said_to_be_gone_with_a_server_that_stays(adopt, account, state, ends):
+    path = account()
+    order = adopt(path, "bind-only")
+    await order.create()
+    binding, _ = await order.bind()
+    login = {
+        "verb": "database_user",
+        "kind": "postgresql",
+        "host": "nowhere.invalid",
+        "port": 5432,
+        "username": "x",
+    }
+    login |= {
+        "database": "d",
+        "owner_role": "o",
+        "server": "own",
+        "resource": {"id": path, "api_version": VERSION},
+    }
+    order.bindings[binding.binding_id] = replace(binding, record={"made": [login]})
+    record = order.instance.record if state == "bind-only" else {**order.instance.record, "adopted": None}
+    order.instance = replace(order.instance, state=InstanceState.DELETING, record=record)
+
+    ended = await order.unbind(binding)
+
+    assert ended.outcome is ends, ended
 
 
 async def test_what_is_gone_in_azure_can_be_let_go_in_either_mode(azure, adopt, account):
