@@ -90,7 +90,7 @@ def role(
         return
     if not scope:
         raise typer.BadParameter("give the id of a resource group or subscription", param_hint="--scope")
-    own_groups = any(plan.recipe["placement"]["group"] == "own" for plan in plans)
+    own_groups = any(plan.recipe.get("placement", {}).get("group") == "own" for plan in plans)
     made = (
         roles.subscription_role(rights, scope)
         if subscription

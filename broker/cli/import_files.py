@@ -115,7 +115,7 @@ def _secrets(path: Path) -> dict[str, dict[str, Any]]:
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise WrongFile([f"{path}: others may read it; take that away (chmod 600)"])
-        said = json.loads(_text(path))
+        said = _json(_text(path))
     except OSError as fault:
         raise WrongFile([f"{path}: cannot be read: {fault.strerror}"]) from None
     except ValueError:
@@ -123,6 +123,21 @@ def _secrets(path: Path) -> dict[str, dict[str, Any]]:
         raise WrongFile([f"{path}: is no JSON"]) from None
     if not isinstance(said, dict) or not all(isinstance(one, dict) for one in said.values()):
         raise WrongFile([f"{path}: must be an object: by instance id, an object of parameters"])
+    return said
+
+
+def _json(text: str) -> Any:
+    """
+    Read what can be sent on as it is: a request that cannot be written would end the import in its middle.
+
+    Raises:
+        ValueError: It is no JSON, has a number that none can be, half of a character, or too many levels.
+    """
+    try:
+        said = json.loads(text)
+        json.dumps(said, allow_nan=False, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError from None
     return said
 
 
@@ -156,7 +171,7 @@ def _row(
     parameters: Any = {}
     if said.get("parameters"):
         try:
-            parameters = json.loads(said["parameters"])
+            parameters = _json(said["parameters"])
         except ValueError:
             parameters = None
         if not isinstance(parameters, dict):

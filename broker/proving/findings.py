@@ -10,7 +10,9 @@ from typing import Any, Literal
 from broker.azure.arm import Arm
 from broker.azure.failures import AzureFailure, NotAuthorized
 from broker.azure.permissions import ASSIGNS_ROLES, missing_actions, needed_actions, purging_actions
-from broker.catalog.reader import read_catalog
+from broker.catalog.faults import CatalogRefused, refused
+from broker.catalog.file_sets import Files
+from broker.catalog.reader import read_sources
 from broker.catalog.rights import Rights
 from broker.domain.catalog import Catalog, ServiceOffering, ServicePlan
 from broker.metrics import Metrics
@@ -51,9 +53,29 @@ async def looked_around(settings: Settings) -> list[Finding]:
     """Read the catalog, open a client of Azure and look; see `look_around`."""
     from broker.app import cloud_of, resource_manager  # noqa: PLC0415 - app imports every part
 
-    catalog = read_catalog(settings.catalog_folder or shipped("catalog"))
+    catalog = catalog_of(settings)
     async with resource_manager(settings, cloud_of(settings), Metrics()) as arm:
         return await look_around(arm, settings, catalog)
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """
+    Read the files that a broker with these settings would publish: what overlays let be adopted is among it.
+
+    Raises:
+        CatalogRefused: With every fault that was found.
+    """
+    files = Files(
+        settings.catalog_folder or shipped("catalog"),
+        settings.catalog_built_in,
+        settings.catalog_overlays,
+        settings.legacy_catalog,
+    )
+    sources = [source for _, source in files.read().sources]
+    catalog, faults = read_sources([source for source in sources if source.files] or sources)
+    if refusals := refused(faults):
+        raise CatalogRefused(refusals)
+    return catalog
 
 
 async def look_around(arm: Arm, settings: Settings, catalog: Catalog) -> list[Finding]:

@@ -5,12 +5,14 @@ import json
 from datetime import timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from broker.catalog.reader import read_catalog
 from broker.catalog.rights import rights_of
+from broker.cli.azure import app
 from broker.proving import role_definition
 from broker.proving.azure_settings import handed_on, read_azure_settings
-from broker.proving.findings import look_around
+from broker.proving.findings import catalog_of, look_around
 from broker.proving.leftovers import Leftovers, delete_command
 from broker.shipped import shipped
 from tests.azure.stand_in import StandIn, arm_over
@@ -136,6 +138,41 @@ async def test_what_a_binding_posts_to_a_resource_is_a_permission_that_is_looked
     [missing] = [finding for finding in await found(arm, settings) if finding.state == "missing"]
 
     assert missing.subject == "permission Microsoft.Storage/storageAccounts/listKeys/action"
+
+
+def test_a_role_is_printed_for_a_catalog_with_older_offerings_that_nothing_succeeds(tmp_path):
+    overlay = tmp_path / "older"
+    (overlay / "legacy").mkdir(parents=True)
+    (overlay / "legacy" / "mode.yaml").write_text("legacy_catalog: hidden\n")
+    (overlay / "legacy" / "others.yaml").write_bytes(
+        (shipped("catalog") / "legacy" / "others.yaml").read_bytes()
+    )
+
+    printed = CliRunner().invoke(app, ["role", "--scope", ROOT, "--overlay", str(overlay)])
+
+    assert printed.exit_code == 0
+    assert json.loads(printed.stdout)["AssignableScopes"] == [ROOT]
+
+
+async def test_what_an_overlay_lets_be_adopted_is_among_what_is_looked_for(
+    arm, azure, settings, monkeypatch, tmp_path
+):
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "servers.yaml").write_text(
+        "overlay: azure-postgresql-server\nplans: {burstable: {set: {adopt: [manage]}}}\n"
+    )
+    monkeypatch.setenv("BROKER_CATALOG_OVERLAYS", str(tmp_path / "ours"))
+    path = f"{GROUP}/providers/Microsoft.Authorization/permissions"
+    azure._replies.pop(("GET", path.lower()))
+    azure.will_answer(
+        "GET", path, 200, {"value": [{"actions": ["*"], "notActions": ["Microsoft.Resources/tags/write"]}]}
+    )
+
+    read = settings()
+    told = await look_around(arm, read, catalog_of(read))
+
+    [missing] = [finding for finding in told if finding.state == "missing"]
+    assert missing.subject == "permission Microsoft.Resources/tags/write"
 
 
 async def test_an_api_version_that_this_azure_does_not_have_is_missing(arm, azure, settings):

@@ -70,6 +70,21 @@ def test_a_file_of_a_spreadsheet_is_read_with_its_mark_line_ends_and_empty_lines
     assert [(row.line, row.instance_id) for row in rows] == [(2, "i1")]
 
 
+@pytest.mark.parametrize(
+    "said",
+    ['{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', "[" * 990],
+    ids=["NaN", "large", "half", "deep"],
+)
+def test_what_no_request_can_hold_is_told_before_anything_is_sent(file, secret_file, said):
+    quoted = said.replace('"', '""')
+
+    assert faults_of(file(f"{HEAD},parameters", f'cf,i1,s,p,/subscriptions/1,"{quoted}"')) == [
+        "held.csv:2: parameters: is no JSON object"
+    ]
+    held_back = secret_file(f'{{"i1": {said}}}')
+    assert faults_of(file(HEAD, "cf,i1,s,p,/subscriptions/1"), held_back) == ["secrets.json: is no JSON"]
+
+
 def test_parents_come_before_their_children_whatever_their_order(file):
     rows = read(
         file(
