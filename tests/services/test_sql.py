@@ -13,7 +13,7 @@ from tests.simulated import wait_until
 
 SQL = "2025-01-01"
 GB = 1024**3
-PRINCIPAL = str(uuid.uuid4())
+PRINCIPAL, CLIENT = str(uuid.uuid4()), str(uuid.uuid4())
 
 
 # No shipped plan adopts anything.
@@ -30,6 +30,7 @@ def settings(tmp_path_factory, azure):
         (folder / f"{name}.yaml").write_text(text)
     return {
         "azure_principal_id": PRINCIPAL,
+        "azure_client_id": CLIENT,
         "azure_principal_name": "the-broker",
         "catalog_overlays": str(folder),
         "adoption_scopes": azure.subscription,
@@ -208,7 +209,7 @@ def test_a_server_has_the_brokers_entra_identity_as_administrator_beside_its_own
     server = database_of(shop).rpartition("/databases/")[0]
 
     there = shop.read(f"{server}/administrators/ActiveDirectory", SQL).json()
-    assert there["properties"]["sid"] == PRINCIPAL
+    assert there["properties"]["sid"] == CLIENT
     assert there["properties"]["login"] == "the-broker"
     answer = whole.ask_bind("nameless", auth="entra", principalId=str(uuid.uuid4()))
     assert "Give clientId, too" in answer.json()["description"]
