@@ -57,6 +57,8 @@ EXPECTED = "expected_duration"
 """In an operation's inputs: how many seconds it usually takes."""
 DRY_RUN = "dry_run"
 """In the state of an operation that stays in the phase CHECK to its end."""
+REFUSAL = "refusal"
+"""In the state of an operation that was refused."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ class Operation:
 
     @property
     def refusal(self) -> Refusal | None:
-        """Why a pre-flight has refused the order, if one has."""
-        said = self.state.get("refusal")
+        """Why a pre-flight has refused the order, or a step the bind, if one has; of a bind something may be left."""
+        said = self.state.get(REFUSAL)
         return Refusal(said["code"], never=said["never"]) if said else None
 
     @property

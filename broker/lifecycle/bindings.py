@@ -22,7 +22,7 @@ from broker.domain.requests import BindRequest, Caller, UnbindRequest
 from broker.errors import ConcurrencyError, Gone, NotFound, OperationFailed, StillRunning, shown
 from broker.lifecycle import tenancy
 from broker.lifecycle.deletions import begin_unbind
-from broker.lifecycle.instances import inputs, log_acceptance
+from broker.lifecycle.instances import inputs, log_acceptance, refused
 from broker.lifecycle.options import CatalogSource, LifecycleOptions, time_to_work
 from broker.lifecycle.waiting import Patience, decided, ended
 from broker.store import audit, bindings, instances, operations
@@ -87,7 +87,8 @@ class Bindings:
 
         Raises:
             BrokerError: As `decide_bind`, `check_bind` and `parameters_of_rotation` say.
-            OperationFailed: The bind failed; what it made is being removed.
+            NeverPossible, NotPossibleNow: It cannot be made, and nothing is left of it.
+            OperationFailed: The bind failed; what it made was removed, or the next unbind removes it.
             StillRunning: It took too long.
         """
         patience = Patience(self._options.request_wait)
@@ -174,14 +175,25 @@ class Bindings:
             deletion = await self._decided(lambda: self._ended_by(request, operation), patience)
             if deletion is not None:
                 raise ConcurrencyError(f"Service binding {shown(request.binding_id)}", str(deletion))
+            if operation.refusal is not None and await self._is_gone(request, operation, patience):
+                raise refused(operation.refusal, operation.description)
             raise OperationFailed(operation.description)
-        caller = request.caller
-        _, binding = await self._decided(
-            lambda: self._read(caller.platform, request.instance_id, request.binding_id), patience
-        )
+        binding = await self._binding(request, patience)
         if binding is None or binding.key != operation.binding_key or binding.credentials is None:
             raise ConcurrencyError(f"Service binding {shown(request.binding_id)}", str(OperationKind.UNBIND))
         return replace(_bound(binding), created=not started.joined)
+
+    async def _binding(self, request: BindRequest, patience: Patience) -> ServiceBinding | None:
+        platform, instance_id = request.caller.platform, request.instance_id
+        _, binding = await self._decided(
+            lambda: self._read(platform, instance_id, request.binding_id), patience
+        )
+        return binding
+
+    async def _is_gone(self, request: BindRequest, bind: Operation, patience: Patience) -> bool:
+        """Whether nothing is left of a bind that has failed: only then its platform has nothing to clean up."""
+        left = await self._binding(request, patience)
+        return left is None or left.key != bind.binding_key
 
     async def _ended_by(self, request: BindRequest, bind: Operation) -> OperationKind | None:
         """Tell which deletion has ended *bind*, if one has: then it did not fail, it was overtaken."""

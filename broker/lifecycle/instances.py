@@ -164,7 +164,7 @@ class Instances:
         Accept an update; a changed context alone is taken over at once.
 
         Raises:
-            BrokerError: As `decide_update` and `AsyncRequired` say.
+            BrokerError: As `decide_update` and `AsyncRequired` say, and for parameters that contradict each other.
         """
         return await self._decided(lambda: self._update(request))
 
@@ -325,7 +325,8 @@ class Instances:
                 moved = replace(moved, terms=terms)
                 _, wanted = catalog.plan(instance.service_offering_id, decision.asked.service_plan_id)
                 # Where it is does not change; parameters that contradict each other are refused here.
-                self._options.foresee(wanted, moved, None)
+                parents_now = await instances.by_keys(tx, [moved.parent_key] if moved.parent_key else [])
+                self._options.foresee(wanted, moved, next(iter(parents_now.values()), None))
             if moved != instance:
                 if moved.alias is not None and moved.scope != instance.scope:
                     await _free_alias(tx, moved.platform, moved.scope, moved.alias, moved.instance_id)
@@ -420,7 +421,7 @@ class Instances:
         plan = order.plan
         parent = await parents.lock(tx, request, plan) if plan.parent is not None else None
         secrets = instance.asked.secrets if instance.asked else {}
-        return replace(
+        afresh = replace(
             instance,
             state=InstanceState.CREATING,
             provisioner=plan.provisioner,
@@ -434,6 +435,9 @@ class Instances:
             catalog_revision=revision,
             terms=order.written(),
         )
+        # Where it will be was told before; parameters that contradict each other are refused here.
+        self._options.foresee(plan, afresh, parent)
+        return afresh
 
     def _foreseen(
         self, plan: ServicePlan, instance: ServiceInstance, parent: ServiceInstance | None
@@ -524,7 +528,7 @@ async def _free_alias(tx: Transaction, platform: str, scope: str, alias: str, in
 
 
 def refused(refusal: Refusal, description: str) -> NeverPossible | NotPossibleNow:
-    """Return a pre-flight's refusal as a platform is told it."""
+    """Return a refusal of a pre-flight or a bind as a platform is told it."""
     if refusal.never:
         return NeverPossible(refusal.code, description)
     return NotPossibleNow(refusal.code, description)

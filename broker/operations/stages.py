@@ -9,7 +9,15 @@ from datetime import datetime, timedelta
 from broker.domain import descriptions
 from broker.domain.bindings import BindingState, ServiceBinding
 from broker.domain.instances import InstanceState, ServiceInstance
-from broker.domain.operations import ExternalResource, Operation, OperationKind, OperationStatus, Stage
+from broker.domain.json_values import JsonObject
+from broker.domain.operations import (
+    REFUSAL,
+    ExternalResource,
+    Operation,
+    OperationKind,
+    OperationStatus,
+    Stage,
+)
 from broker.operations.retrying import CLAIMS_AT_MOST, Trouble, back_off
 from broker.provisioners.base import Next, Outcome
 from broker.provisioners.records import shown
@@ -221,10 +229,14 @@ def _unmade(claim: Claim, step: Next) -> Changes:
     """Return the end of an operation in which nothing was made: of the instance nothing is left but its operation."""
     status = OperationStatus.SUCCEEDED if step.outcome is Outcome.DONE else OperationStatus.FAILED
     operation = claim.operation
-    if step.refusal is not None:
-        refusal = {"code": step.refusal.code, "never": step.refusal.never}
-        operation = replace(operation, state={**operation.state, "refusal": refusal})
+    operation = replace(operation, state={**operation.state, **_refusal(step)})
     return replace(_ended(claim, operation, status, step.description), unmade=True)
+
+
+def _refusal(step: Next | None) -> JsonObject:
+    if step is None or step.refusal is None:
+        return {}
+    return {REFUSAL: {"code": step.refusal.code, "never": step.refusal.never}}
 
 
 def unhandled(claim: Claim) -> Changes:
@@ -282,7 +294,8 @@ def _stage_failed(claim: Claim, reason: str, step: Next | None = None) -> Change
             operation,
             stage=Stage.UNDOING,
             phase="",
-            state={},
+            # Kept for the request that waits: it is refused once nothing is left.
+            state=_refusal(step),
             errors=0,
             failure=descriptions.failure(reason, operation.id),
             description=descriptions.one_line(f"Failed: {reason} Removing what was made."),
@@ -356,7 +369,8 @@ def _with_results(claim: Claim, step: Next) -> Claim:
     """Put into instance, binding and operation what the step has found out."""
     operation, instance, binding = claim.operation, claim.instance, claim.binding
     if step.state is not None:
-        operation = replace(operation, state=step.state)
+        kept = {REFUSAL: operation.state[REFUSAL]} if REFUSAL in operation.state else {}
+        operation = replace(operation, state={**step.state, **kept})
     operation = replace(operation, subscription=step.subscription or operation.subscription)
     if operation.binding_key is None:
         instance = replace(

@@ -14,7 +14,7 @@ from broker.azure.arm import Arm
 from broker.azure.resource_ids import parse, portal_url
 from broker.domain.adoption import AdoptionMode, adopted_as
 from broker.domain.json_values import JsonObject
-from broker.domain.operations import ExternalResource, Refusal
+from broker.domain.operations import ExternalResource
 from broker.provisioners import adoption, records
 from broker.provisioners.adoptable import Adoptables, Seen, patiently, require
 from broker.provisioners.adoption import Wanted
@@ -23,7 +23,7 @@ from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.preflight import Refused, asked
 from broker.provisioners.recipe import Recipe
 from broker.provisioners.settling import asked_of
-from broker.provisioners.verdicts import Impossible, Vanished, from_azure, request_id
+from broker.provisioners.verdicts import NOT_POSSIBLE, Impossible, Vanished, from_azure, request_id
 
 
 class Adopting:
@@ -61,8 +61,7 @@ class Adopting:
         except Refused as refused:
             return Next(Outcome.FAILED, description=refused.description, unmade=True, refusal=refused.refusal)
         except Impossible as impossible:
-            refusal = Refusal("NotPossible", never=False)
-            return Next(Outcome.FAILED, description=impossible.description, unmade=True, refusal=refusal)
+            return Next(Outcome.FAILED, description=impossible.description, unmade=True, refusal=NOT_POSSIBLE)
         shown = records.shown(seen.record["main"]["id"])
         if work.operation.dry_run:
             return Next(

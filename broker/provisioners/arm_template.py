@@ -164,7 +164,7 @@ class ArmTemplate:
                 case "verbs":
                     return await self._bindings.verbs(work)
         except Impossible as impossible:
-            return Next(Outcome.FAILED, description=impossible.description)
+            return Next(Outcome.FAILED, description=impossible.description, refusal=impossible.refusal)
         raise _unknown(work)
 
     async def unbind(self, work: Work) -> Next:

@@ -111,7 +111,7 @@ class Next:
     unmade: bool = False
     """The operation ends here and nothing was made: the instance is forgotten. Only before anything is made."""
     refusal: Refusal | None = None
-    """With `unmade`, and FAILED: why the order is refused."""
+    """With FAILED: why an `unmade` order is refused, or a bind, whose undo has to leave nothing."""
 
 
 class StepFailed(Exception):

@@ -23,6 +23,7 @@ from broker.domain.binding_keys import reads_keys
 from broker.domain.bindings import ServiceBinding
 from broker.domain.credential_strings import ENDPOINT_KEYS, MADE_OF
 from broker.domain.databases import DATABASE_KINDS
+from broker.domain.expressions import roots
 from broker.domain.instances import InstanceState, ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.domain.operations import ExternalResource
@@ -31,7 +32,7 @@ from broker.provisioners.base import Cost, Next, Outcome, StepFailed, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import Recipe, pick
 from broker.provisioners.sub_resources import picked
-from broker.provisioners.verdicts import Impossible, from_azure, request_id
+from broker.provisioners.verdicts import NOT_POSSIBLE, Impossible, from_azure, request_id
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,9 @@ class Bindings:
             match name:
                 case "require":
                     if not pick(said["that"], source):
-                        raise Impossible(said["otherwise"])
+                        # What is wrong with the request alone stays wrong.
+                        never = roots(said["that"]) <= {"parameters"}
+                        raise Impossible(said["otherwise"], replace(NOT_POSSIBLE, never=never))
                 case "database_user":
                     made.append(_login(work, said, source, self._options, secret))
                 case "child":
@@ -415,7 +418,7 @@ def _login(
     elif options.principal is None:
         raise Impossible(_NO_PRINCIPAL)
     elif _binding(work).expires_at is not None:
-        raise Impossible(_NO_END)
+        raise Impossible(_NO_END, replace(NOT_POSSIBLE, never=True))
     server = record["above"] if database["server"] == "parent" else record["main"]
     return {
         "verb": DATABASE_USER,

@@ -7,10 +7,12 @@ from broker.azure.distilling import short_resource
 from broker.azure.failures import AzureFailure, NotAuthorized
 from broker.azure.resource_ids import parse
 from broker.domain.json_values import JsonObject
+from broker.domain.operations import Refusal
 from broker.provisioners.base import Work
 from broker.provisioners.recipe import pick
 from broker.provisioners.verdicts import Impossible, of_azure, request_id
 
+LIMIT_REACHED = Refusal("LimitReached", never=False)
 ROLE_ASSIGNMENTS = "Microsoft.Authorization/roleAssignments"
 OF_ROLES: JsonObject = {
     "at_most": 4000,
@@ -61,7 +63,8 @@ async def check(arm: Arm, work: Work, made: JsonObject) -> None:
     if there is not None and made["id"].lower() not in there and len(there) >= limit["at_most"]:
         raise Impossible(
             f"{told} has {len(there)} {limit['counted']}, and Azure allows {limit['at_most']}; bind again "
-            f"when there is room. {limit['remedy']}"
+            f"when there is room. {limit['remedy']}",
+            LIMIT_REACHED,
         )
 
 

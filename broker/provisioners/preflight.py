@@ -37,7 +37,7 @@ from broker.provisioners.base import Cost, Next, Outcome, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import PlannedResource, Recipe
 from broker.provisioners.settling import Plan, asked_of, settled
-from broker.provisioners.verdicts import Impossible, of_azure, request_id
+from broker.provisioners.verdicts import NOT_POSSIBLE, Impossible, of_azure, request_id
 
 T = TypeVar("T")
 
@@ -130,8 +130,7 @@ class Preflight:
         except Refused as refused:
             return Next(Outcome.FAILED, description=refused.description, unmade=True, refusal=refused.refusal)
         except Impossible as impossible:
-            refusal = Refusal("NotPossible", never=False)
-            return Next(Outcome.FAILED, description=impossible.description, unmade=True, refusal=refusal)
+            return Next(Outcome.FAILED, description=impossible.description, unmade=True, refusal=NOT_POSSIBLE)
         main = f"{records.shown(plan.main.id)} in {plan.place.location}"
         if work.operation.dry_run:
             return Next(Outcome.DONE, description=f"{main} can be made now. Nothing was made.", unmade=True)

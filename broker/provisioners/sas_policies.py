@@ -8,7 +8,7 @@ from broker.data_planes.base import DataPlaneFailure, ServerGone, Unreachable
 from broker.data_planes.storage import Container, TooManyPolicies
 from broker.domain.bindings import ServiceBinding
 from broker.domain.json_values import JsonObject
-from broker.provisioners import databases
+from broker.provisioners import databases, limits
 from broker.provisioners.base import StepFailed, Work
 from broker.provisioners.options import ProvisionerOptions
 from broker.provisioners.recipe import pick
@@ -62,7 +62,7 @@ async def put(
             lease=binding.key,
         )
     except TooManyPolicies as failure:
-        raise Impossible(failure.message) from failure
+        raise Impossible(failure.message, limits.LIMIT_REACHED) from failure
     except DataPlaneFailure as failure:
         raise of_data_plane(failure, work) from failure
     return storage.sas_token(container, made["policy"])

@@ -14,6 +14,7 @@ from broker.azure.failures import AzureFailure
 from broker.azure.resource_ids import checked, parse
 from broker.data_planes import secrets
 from broker.domain.json_values import JsonObject
+from broker.domain.operations import Refusal
 from broker.provisioners import limits
 from broker.provisioners.base import Work
 from broker.provisioners.limits import ROLE_ASSIGNMENTS
@@ -22,7 +23,7 @@ from broker.provisioners.verdicts import Impossible, from_azure, of_azure, reque
 
 ASK_AGAIN_AFTER = timedelta(minutes=2)
 """A creation that was accepted and came to nothing is asked for once more."""
-_ROLE_EXISTS = "roleassignmentexists"
+_ROLE_EXISTS = "RoleAssignmentExists"
 _SETTLED = frozenset({"", "succeeded", "ready"})
 _FAILED = frozenset({"failed", "canceled"})
 
@@ -115,12 +116,13 @@ async def make(arm: Arm, work: Work, made: JsonObject, password: str | None, ask
                 secrets=[password] if password else [],
             )
         except AzureFailure as failure:
-            if failure.code.lower() == _ROLE_EXISTS:
+            if failure.code.lower() == _ROLE_EXISTS.lower():
                 # Sharing it would take it from the other one at the first unbind.
                 raise Impossible(
                     f"{short_resource(made['id'])}: this principal has this role here already, by another binding "
                     "or by somebody else, and Azure keeps one assignment of a role only. Use that binding, or bind "
-                    "another principal or access."
+                    "another principal or access.",
+                    Refusal(_ROLE_EXISTS, never=False),
                 ) from failure
             if failure.status is not None:
                 # Another bind may have taken the last place since it was looked at.
@@ -133,7 +135,8 @@ async def make(arm: Arm, work: Work, made: JsonObject, password: str | None, ask
     if found is not None and _state(found) in _FAILED:
         raise Impossible(
             f"Azure could not make {short_resource(made['id'])}. Nothing is handed out; bind again, and if it "
-            "happens again ask an operator to look at it."
+            "happens again ask an operator to look at it.",
+            refusal=None,
         )
     return found is not None and _state(found) in _SETTLED
 

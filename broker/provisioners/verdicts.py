@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from broker.azure.failures import AzureFailure, Throttled
 from broker.data_planes.base import DataPlaneFailure, Refused, StatementFailed
+from broker.domain.operations import Refusal
 from broker.provisioners.base import StepFailed, Work
 
 Answer = TypeVar("Answer")
@@ -19,12 +20,20 @@ UNUSABLE = frozenset(
 """States of a resource, of whatever type, in which nobody can work with it (properties.state, provisioningState)."""
 
 
-class Impossible(Exception):
-    """What was ordered cannot be made; the sentence is for the person who asked. Nothing was changed."""
+NOT_POSSIBLE = Refusal("NotPossible", never=False)
 
-    def __init__(self, description: str) -> None:
+
+class Impossible(Exception):
+    """
+    What was ordered cannot be made; the sentence is for the person who asked. Nothing was changed.
+
+    A bind is refused with *refusal* once nothing is left of it; None: it has failed, which nobody who asks could mend.
+    """
+
+    def __init__(self, description: str, refusal: Refusal | None = NOT_POSSIBLE) -> None:
         super().__init__(description)
         self.description = description
+        self.refusal = refusal
 
 
 class Vanished(Impossible):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from broker.domain.operations import ExternalResource
+from broker.domain.operations import ExternalResource, Refusal
 from broker.provisioners.base import FIRST_VERSION, Next, Outcome, StepFailed, Work
 
 LOOK_AGAIN = timedelta(milliseconds=30)
@@ -53,6 +53,7 @@ class External:
     updates: Counter = field(default_factory=Counter)
     _held: set[tuple[str, str]] = field(default_factory=set)
     _failing: dict[tuple[str, str], str] = field(default_factory=dict)
+    _refusals: dict[str, Refusal] = field(default_factory=dict)
     _flags: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     _crashing: set[tuple[str, str]] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -80,7 +81,13 @@ class External:
         if flags:
             self._flags[id_] = flags
 
+    def refuse(self, binding_id: str, description: str, code: str, *, never: bool = False) -> None:
+        """Make a bind be refused until `mend`."""
+        self._refusals[binding_id] = Refusal(code, never=never)
+        self._failing[binding_id, "bind"] = description
+
     def mend(self, id_: str) -> None:
+        self._refusals.pop(id_, None)
         for key in [key for key in self._failing if key[0] == id_]:
             del self._failing[key]
         self._crashing -= {key for key in self._crashing if key[0] == id_}
@@ -212,7 +219,11 @@ class ExternalProvisioner:
         if failure := self._external._failing.get((id_, verb)):
             usable, repeatable = self._external._flags.get(id_, (None, None))
             return Next(
-                Outcome.FAILED, description=failure, instance_usable=usable, update_repeatable=repeatable
+                Outcome.FAILED,
+                description=failure,
+                instance_usable=usable,
+                update_repeatable=repeatable,
+                refusal=self._external._refusals.get(id_) if verb == "bind" else None,
             )
         return None
 

@@ -11,6 +11,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient, generate_container_sas
 
 from broker.data_planes import storage
+from broker.domain.operations import Refusal
 from broker.provisioners.base import Outcome
 from tests.provisioners.engine import resources_in
 
@@ -158,6 +159,7 @@ async def test_a_sixth_token_is_refused_by_name_and_leaves_the_five(azure, blob)
 
     assert refused.outcome is Outcome.FAILED
     assert "5 stored access policies" in refused.description
+    assert refused.refusal == Refusal("LimitReached", never=False)
     assert len(policies(azure, blob)) == 5
     assert (await blob.unbind(sixth)).outcome is Outcome.DONE
     assert (await blob.unbind(bindings[0])).outcome is Outcome.DONE

@@ -17,7 +17,7 @@ from broker.domain.requests import (
     UnbindRequest,
     UpdateRequest,
 )
-from broker.errors import Gone, InvalidParameters, OperationFailed
+from broker.errors import Gone, InvalidParameters, NotPossibleNow
 from broker.lifecycle.bindings import Bindings
 from broker.lifecycle.instances import Instances
 from broker.lifecycle.options import LifecycleOptions
@@ -156,7 +156,7 @@ async def test_the_life_of_a_container_leaves_nothing(azure, group, customer):
     )
     with pytest.raises(InvalidParameters, match="'principalId' is needed"):
         await customer.bind(name, container, "nobody", parameters={"auth": "entra"})
-    with pytest.raises(OperationFailed, match="has this role here already"):
+    with pytest.raises(NotPossibleNow, match="has this role here already"):
         await customer.bind(name, container, "again", parameters={"auth": "entra", "principalId": principal})
 
     def put(uri):

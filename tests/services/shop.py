@@ -105,10 +105,13 @@ class Instance:
     def bind_refusal(self, **parameters: Any) -> tuple[int, str]:
         return told(self.ask_bind(an_id(), **parameters))
 
-    def bind_failure(self, **parameters: Any) -> str:
-        """Ask for a binding that is accepted and cannot be made; its description."""
-        answer = self.ask_bind(an_id(), **parameters)
-        assert (answer.status_code, answer.json().get("error")) == (500, "OperationFailed"), answer.text
+    def bind_refused(self, status: int, word: str, **parameters: Any) -> str:
+        """Ask for a binding that cannot be made and leaves nothing; its description."""
+        binding_id, ordered = an_id(), self.ordered
+        answer = self.ask_bind(binding_id, **parameters)
+        assert (answer.status_code, answer.json().get("error")) == (status, word), answer.text
+        unbound = self.shop.platform.unbind(self.id, binding_id, ordered.plan_id, ordered.service_id)
+        assert unbound.status_code == 410, unbound.text
         return str(answer.json()["description"])
 
     def delete(self) -> None:

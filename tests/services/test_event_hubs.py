@@ -5,8 +5,6 @@ import uuid
 import pytest
 from azure.eventhub import parse_connection_string
 
-from tests.services.shop import Failed
-
 V = "2026-01-01"
 NAMESPACE, HUB, WHOLE = "azure-eventhubs-namespace", "azure-eventhubs-hub", "azure-eventhubs"
 CONTRACT = {"type", "provider", "auth", "host", "port", "resourceId", "eventHubNamespace"}
@@ -171,7 +169,7 @@ def test_principals_get_the_roles_of_their_rights_until_they_are_unbound(shop, h
     } == {"reader": [RECEIVER], "both": sorted([SENDER, RECEIVER]), "owner": [OWNER]}
     assert "password" not in bound["reader"].credentials
     assert bound["owner"].credentials["scope"] == "https://eventhubs.azure.net/.default"
-    assert "Bind with auth entra" in whole.bind_failure()
+    assert "Bind with auth entra" in whole.bind_refused(422, "NotPossible")
     for one in bound.values():
         one.unbind()
     assert [shop.roles_at(scope) for scope in scopes.values()] == [[], [], []]
@@ -201,9 +199,11 @@ def test_what_cannot_be_is_refused_in_words(shop, namespace, what, parameters, w
 def test_an_update_that_contradicts_what_was_ordered_changes_nothing(shop, hub):
     there = hub.bind(rights=["Send"]).credentials["resourceId"]
 
-    with pytest.raises(Failed, match="7 days at most"):
-        hub.update(messageRetentionInDays=30)
+    status, told = hub.update_refusal(messageRetentionInDays=30)
 
+    assert status == 400
+    assert "7 days at most" in told
+    assert shop.platform.settle(hub.id).json()["state"] == "succeeded"
     assert shop.read(there, V).json()["properties"]["messageRetentionInDays"] == 1
 
 
@@ -214,7 +214,7 @@ def test_consumer_groups_of_others_count_until_a_standard_hub_has_twenty(shop, h
     last = hub.bind(rights=["Listen"])
     before, puts = shop.living(), len(shop.world.calls("PUT", "/authorizationRules/"))
 
-    told = hub.bind_failure(rights=["Listen"])
+    told = hub.bind_refused(422, "LimitReached", rights=["Listen"])
 
     assert "has 20 consumer groups, and Azure allows 20; bind again when there is room. Unbind" in told
     assert shop.living() == before

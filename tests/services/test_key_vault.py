@@ -9,7 +9,6 @@ import uuid
 
 import pytest
 
-from tests.osb.platform import an_id
 from tests.services.shop import Failed
 
 VERSION = "2026-05-15"
@@ -249,7 +248,8 @@ def test_a_principal_has_a_role_on_a_vault_once(shop, vault):
     principal = str(uuid.uuid4())
     binding = vault.bind(principalId=principal)
 
-    again = vault.ask_bind(an_id(), principalId=principal)
+    told = vault.bind_refused(422, "RoleAssignmentExists", principalId=principal)
 
-    assert "has this role here already" in again.json()["description"]
+    assert "has this role here already" in told
+    assert [one["principalId"] for one in shop.roles_at(binding.credentials["resourceId"])] == [principal]
     binding.unbind()

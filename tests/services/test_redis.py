@@ -141,8 +141,7 @@ def test_a_cache_grows_moves_to_another_plan_and_is_closed_and_opened(shop, azur
     cache.update(accessKeysAuthentication="Disabled")
     with pytest.raises(redis.AuthenticationError):
         signed_in(bound.credentials).ping()
-    refused = cache.ask_bind(str(uuid.uuid4()))
-    assert "Bind with auth entra" in refused.text
+    assert "Bind with auth entra" in cache.bind_refused(422, "NotPossible")
     cache.delete()
 
 

@@ -211,8 +211,8 @@ def test_a_server_has_the_brokers_entra_identity_as_administrator_beside_its_own
     there = shop.read(f"{server}/administrators/ActiveDirectory", SQL).json()
     assert there["properties"]["sid"] == CLIENT
     assert there["properties"]["login"] == "the-broker"
-    answer = whole.ask_bind("nameless", auth="entra", principalId=str(uuid.uuid4()))
-    assert "Give clientId, too" in answer.json()["description"]
+    told = whole.bind_refused(400, "NotPossible", auth="entra", principalId=str(uuid.uuid4()))
+    assert "Give clientId, too" in told
     answer = whole.ask_bind("by-token", auth="entra", principalId=PRINCIPAL, clientId=str(uuid.uuid4()))
     assert "DNS knows no database server sql-" in answer.json()["description"]
     whole.delete()

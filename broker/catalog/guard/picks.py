@@ -9,14 +9,12 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from broker.catalog.files import Place
+from broker.domain.expressions import roots
 
 Said = tuple[Place, str]
 """What is wrong at a place of an offering's file."""
 _PICKED_FROM = frozenset(
     {"parameters", "names", "parent", "outputs", "record", "database", "user", "binding", "made", "azure"}
-)
-_GO_DOWN = frozenset(
-    {"subexpression", "index_expression", "projection", "filter_projection", "value_projection", "pipe"}
 )
 
 
@@ -29,7 +27,7 @@ def faults_of_pick(path: Place, expression: str, more: frozenset[str] = frozense
         return
     if _negates_a_root(parsed):
         yield path, "'!' binds closer than a dot, so this picks from true or false; write !(a.b)"
-    unknown = sorted(_roots(parsed) - _PICKED_FROM - more)
+    unknown = sorted(roots(expression) - _PICKED_FROM - more)
     if unknown:
         yield path, f"there is no '{unknown[0]}' to pick from; there are {', '.join(sorted(_PICKED_FROM))}"
 
@@ -65,13 +63,3 @@ def _negates_a_root(node: Any) -> bool:
     children = [child for child in node["children"] if isinstance(child, dict)]
     closer = node["type"] == "subexpression" and children[0]["type"] == "not_expression"
     return closer or any(_negates_a_root(child) for child in children)
-
-
-def _roots(node: Any) -> set[str]:
-    """The names that an expression starts from."""
-    if node["type"] == "field":
-        return {node["value"]}
-    children = node["children"]
-    if node["type"] in _GO_DOWN:
-        children = children[:1]
-    return set().union(*(_roots(child) for child in children if isinstance(child, dict)))
