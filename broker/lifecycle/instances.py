@@ -325,8 +325,8 @@ class Instances:
                 moved = replace(moved, terms=terms)
                 _, wanted = catalog.plan(instance.service_offering_id, decision.asked.service_plan_id)
                 # Where it is does not change; parameters that contradict each other are refused here.
-                parents_now = await instances.by_keys(tx, [moved.parent_key] if moved.parent_key else [])
-                self._options.foresee(wanted, moved, next(iter(parents_now.values()), None))
+                parent = await instances.by_key(tx, moved.parent_key) if moved.parent_key else None
+                self._options.foresee(wanted, moved, parent)
             if moved != instance:
                 if moved.alias is not None and moved.scope != instance.scope:
                     await _free_alias(tx, moved.platform, moved.scope, moved.alias, moved.instance_id)
@@ -421,7 +421,7 @@ class Instances:
         plan = order.plan
         parent = await parents.lock(tx, request, plan) if plan.parent is not None else None
         secrets = instance.asked.secrets if instance.asked else {}
-        afresh = replace(
+        return replace(
             instance,
             state=InstanceState.CREATING,
             provisioner=plan.provisioner,
@@ -435,9 +435,6 @@ class Instances:
             catalog_revision=revision,
             terms=order.written(),
         )
-        # Where it will be was told before; parameters that contradict each other are refused here.
-        self._options.foresee(plan, afresh, parent)
-        return afresh
 
     def _foreseen(
         self, plan: ServicePlan, instance: ServiceInstance, parent: ServiceInstance | None

@@ -207,7 +207,7 @@ class ExternalProvisioner:
         work.guard()
         with self._external._lock:
             self._external.logins.pop(binding.key, None)
-        return Next(Outcome.DONE, description="logged out")
+        return Next(Outcome.DONE, description="logged out", state={"logged_out": True})
 
     def _told(self, work: Work, id_: str, verb: str) -> Next | None:
         if (id_, verb) in self._external._held:
