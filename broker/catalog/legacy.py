@@ -32,8 +32,6 @@ _OWN_OF_PLANS = frozenset(
         "deletes_adopted",
     }
 )  # fmt: skip
-IMPORTED: JsonObject = {"adopt": ["bind-only", "manage"], "deletes_adopted": True}
-"""How every plan can be imported."""
 _NO_SUCCESSOR = "This release has no successor for it."
 _NEVER_STARTED = timedelta(hours=1)
 
@@ -247,7 +245,7 @@ def _data(older: LegacyOffering, successor: JsonObject, plans: Mapping[Any, Any]
         "metadata": metadata,
         "parameters": parameters,
         "plans": [
-            _plan(older, plan, plans[plan.successor], targets, adopts="adopt" in successor)
+            _plan(older, plan, plans[plan.successor], targets, _modes(successor))
             for plan in older.plans
             if plan.successor is not None
         ],
@@ -259,15 +257,28 @@ def _data(older: LegacyOffering, successor: JsonObject, plans: Mapping[Any, Any]
     return made
 
 
+def _modes(successor: JsonObject) -> Sequence[str]:
+    """Return how what exists can be imported, which is as it can be adopted."""
+    said = successor.get("adopt")
+    if not isinstance(said, dict):
+        return ()
+    modes: Sequence[str] = said.get("modes", ["bind-only", "manage"])
+    return modes
+
+
+def _imported(modes: Sequence[str]) -> JsonObject:
+    return {"adopt": list(modes), "deletes_adopted": "manage" in modes} if modes else {}
+
+
 def _plan(
-    older: LegacyOffering, plan: LegacyPlan, successor: JsonObject, targets: set[str], *, adopts: bool
+    older: LegacyOffering, plan: LegacyPlan, successor: JsonObject, targets: set[str], modes: Sequence[str]
 ) -> dict[str, Any]:
     narrowed = {name: one.model_dump(exclude_unset=True) for name, one in plan.user.items()}
     fixed = {**_without(successor.get("fixed", {}), targets), **plan.fixed}
     known = f"{', '.join(plan.known_as)}: made" if plan.known_as else "Made"
     return {
         **_without(successor, _OWN_OF_PLANS),
-        **(IMPORTED if older.imports and adopts else {}),
+        **_imported(modes if older.imports else ()),
         "id": plan.id.lower(),
         "name": plan.name,
         "description": f"{known} as {older.successor}/{plan.successor}.",

@@ -240,13 +240,16 @@ def _verbs(verbs: Sequence[Verb], changes: CredentialChangesFile | None) -> list
 
 
 def _adopt(said: AdoptFile, plan: PlanFile) -> JsonObject:
-    written = said.model_dump(include={"only", "resource", "require", "names", "outputs"}, exclude_none=True)
+    written = said.model_dump(
+        include={"only", "resource", "require", "names", "outputs", "below", "kept"}, exclude_none=True
+    )
     if said.administrator:
         port = said.administrator.port or DATABASE_KINDS[said.administrator.kind].port
         written["administrator"] = said.administrator.model_dump(exclude_none=True) | {"port": port}
     return {
         **written,
         "modes": list(plan.adopt),
+        "allowed": list(said.modes),
         "deletes": plan.deletes_adopted,
         "parameters": {
             name: {"default": parameter.default} if parameter.default is not None else {}

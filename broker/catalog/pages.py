@@ -34,6 +34,7 @@ def page_of(catalog: Catalog, offering: ServiceOffering, notes: str = "") -> str
         _parameters(offering),
         *_refused("Parameters", [plan.refused for plan in offering.offered]),
         *_bindings(offering),
+        *_adoption(offering),
         "## Examples",
         *_examples(catalog, offering),
     ]
@@ -272,6 +273,35 @@ def _bindings(offering: ServiceOffering) -> Iterator[str]:
     yield from _limits(recipe)
     yield "### Credentials"
     yield _credentials(recipe)
+
+
+_BY_MODE = {
+    "bind-only": "`bind-only` (it is bound, and never changed or deleted)",
+    "manage": "`manage` (it gets the broker's tags, and updates change it)",
+}
+
+
+def _adoption(offering: ServiceOffering) -> Iterator[str]:
+    """What of this type can be taken over, where an operator lets a plan do so."""
+    recipe = offering.offered[0].recipe
+    said = recipe.get("adopt")
+    if not said:
+        return
+    yield "## Adopting what exists"
+    kind = recipe["resources"][0]["type"]
+    modes = " or ".join(_BY_MODE[mode] for mode in said.get("allowed", _BY_MODE))
+    letting = [f"`{plan.name}`" for plan in offering.offered if plan.recipe["adopt"]["modes"]]
+    who = f"Of these plans {', '.join(letting)} can" if letting else "An operator can let plans"
+    yield (
+        f"{who} take over what exists already, a `{kind}`, by {modes}; "
+        "[docs/adopting.md](../adopting.md) says how, and what becomes of it."
+    )
+    if not said["only"] or "resource" not in said:
+        given = " and ".join(f"`{name}`" for name in ["resourceId", *said["parameters"]])
+        yield f"An order that does so gives {given}."
+    if said.get("require"):
+        yield "It is refused, in these words, where the resource does not fit:"
+        yield "\n".join(f"- {_plain(one['otherwise'])}" for one in said["require"])
 
 
 def _limits(recipe: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from broker.provisioners.parameters import template_parameters
 from broker.provisioners.preflight import Refused, asked
 from broker.provisioners.recipe import Recipe, pick
 from broker.provisioners.settling import asked_of, known_of
-from broker.provisioners.verdicts import UNUSABLE, from_azure, of_data_plane, request_id
+from broker.provisioners.verdicts import UNUSABLE, Contradiction, from_azure, of_data_plane, request_id
 
 T = TypeVar("T")
 _TAGS_WRITE = "Microsoft.Resources/tags/write"
@@ -46,6 +46,8 @@ class Seen:
     lives: dict[str, JsonObject]
     record: dict[str, Any]
     secrets: dict[str, Any]
+    source: JsonObject
+    """What the expressions of `adopt` picked from."""
 
 
 class Adoptables:
@@ -72,17 +74,17 @@ class Adoptables:
                 "broker's identity may not see it. Give the id of one that is there.",
                 never=True,
             )
-        source = self.source(work, recipe, wanted, live)
+        source = await self.source(work, recipe, wanted, live, ask)
         require(recipe, source, live, wanted)
         tags = self._tags(work, wanted)
         self._refuse_owned(live, tags, wanted)
         record = self._record(work, recipe, wanted, live, source, tags)
         lives: dict[str, JsonObject] = {}
         if wanted.manages:
-            lives = await self.lives(work, recipe, live, ask)
+            lives = await self.lives(work, recipe, live, source, ask)
             given = asked_of(work).parameters
-            kept = adoption.kept_of(recipe, given, lives, self._options.egress_addresses)
-            if wrong := adoption.misfits(recipe, kept, lives):
+            kept = adoption.kept_of(recipe, given, lives, self._options.egress_addresses, source)
+            if wrong := adoption.misfits(recipe, kept, lives, source):
                 raise Refused(
                     "PlanDoesNotFit",
                     f"{records.shown(str(wanted.id))} is not as this plan has it: {'; '.join(wrong[:_MOST_TOLD])}. "
@@ -91,11 +93,25 @@ class Adoptables:
                 )
             record[records.KEPT] = kept
         secrets = {**asked_of(work).secrets, **adoption.secrets_of(recipe, source)}
-        return Seen(wanted, live, lives, record, secrets)
+        return Seen(wanted, live, lives, record, secrets, source)
 
-    def source(self, work: Work, recipe: Recipe, wanted: Wanted, live: JsonObject) -> JsonObject:
+    async def source(
+        self, work: Work, recipe: Recipe, wanted: Wanted, live: JsonObject, ask: Ask
+    ) -> JsonObject:
+        """
+        Return what expressions pick from, with what is below the resource.
+
+        Raises:
+            Refused: What users gave cannot be the name of something below it.
+        """
         parent = work.parent.record if work.parent else {}
-        return adoption.source_of(recipe, wanted.id, live, asked_of(work).parameters, parent)
+        source = adoption.source_of(recipe, wanted.id, live, asked_of(work).parameters, parent)
+        try:
+            looked_for = adoption.below_of(recipe, wanted.id, source)
+        except Contradiction as wrong:
+            raise Refused("NotFit", str(wrong), never=True) from None
+        below = {word: await self.live(work, one, ask) for word, one in looked_for.items()}
+        return {**source, "below": below}
 
     def _tags(self, work: Work, wanted: Wanted) -> dict[str, str]:
         if not wanted.manages or not Recipe.of(work.operation).resources[0].get("tagged"):
@@ -159,10 +175,15 @@ class Adoptables:
             work, self._arm.get_resource(main["id"], main["api_version"], client_request_id=request_id(work))
         )
 
-    async def lives(self, work: Work, recipe: Recipe, live: JsonObject, ask: Ask) -> dict[str, JsonObject]:
+    async def lives(
+        self, work: Work, recipe: Recipe, live: JsonObject, source: JsonObject, ask: Ask
+    ) -> dict[str, JsonObject]:
         """Return the bodies of all that the template makes once, by type, as far as they are there."""
         main_type = str(recipe.resources[0]["type"])
         lives = {main_type: live}
+        for word, said in (recipe.adopt or {}).get("below", {}).items():
+            if (there := source["below"].get(word)) is not None:
+                lives[str(said["type"])] = there
         top = str(live["id"])
         for body in recipe.template["resources"]:
             kind = str(body["type"])
@@ -211,8 +232,7 @@ class Adoptables:
         said = (Recipe.of(work.operation).adopt or {}).get("administrator")
         if said is None:
             return
-        source = self.source(work, Recipe.of(work.operation), seen.wanted, seen.body)
-        host = pick(said["host"], source)
+        host = pick(said["host"], seen.source)
         server = Server(
             host=str(host),
             port=said["port"],

@@ -121,12 +121,12 @@ class Adopting:
                 "service instance."
             )
         wanted = Wanted(parse(record["main"]["id"]), AdoptionMode.BIND_ONLY)
-        source = self._adoptables.source(work, recipe, wanted, live)
         try:
+            source = await self._adoptables.source(work, recipe, wanted, live, patiently)
             require(recipe, source, live, wanted)
             secrets = {**records.secrets_of(work.instance), **adoption.secrets_of(recipe, source)}
             newer = {**record, "outputs": adoption.outputs_of(recipe, source) or record.get("outputs", {})}
-            await self._adoptables.sign_in(work, Seen(wanted, live, {}, newer, secrets))
+            await self._adoptables.sign_in(work, Seen(wanted, live, {}, newer, secrets, source))
         except Refused as refused:
             raise Impossible(refused.description) from refused
         return Next(Outcome.DONE, record=newer, secrets=secrets, description=_ready(record))
@@ -145,9 +145,11 @@ class Adopting:
         if live is None:
             return work  # The update finds that out for itself.
         wanted = Wanted(parse(main["id"]), AdoptionMode.MANAGE)
-        lives = await self._adoptables.lives(work, recipe, live, patiently)
-        source = self._adoptables.source(work, recipe, wanted, live)
-        kept = adoption.kept_of(recipe, configuration.parameters, lives, self._options.egress_addresses)
+        source = await self._adoptables.source(work, recipe, wanted, live, patiently)
+        lives = await self._adoptables.lives(work, recipe, live, source, patiently)
+        kept = adoption.kept_of(
+            recipe, configuration.parameters, lives, self._options.egress_addresses, source
+        )
         secrets = {**configuration.secrets, **adoption.secrets_of(recipe, source)}
         return replace(
             work,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.azure.resource_ids import ResourceId, parse
+from broker.data_planes.connection_strings import parts_of
 from broker.domain.adoption import (
     DELETE,
     DELETE_POLICY,
@@ -36,6 +37,8 @@ _FIRST_API_WORDS = frozenset(
 """Of a resource in a template: what is no part of its body, or cannot differ."""
 
 
+_A_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9$._()~-]{1,260}")
+"""A name that goes into an address as it is."""
 _SAID = re.compile(r"'/?(?:[^']*/)?(?P<name>[^'/]+)'\)\]$")
 
 
@@ -150,13 +153,32 @@ def _defaults(said: JsonObject) -> dict[str, Any]:
 def source_of(
     recipe: Recipe, found: ResourceId, live: JsonObject, asked: JsonObject, parent: JsonObject
 ) -> JsonObject:
-    """Return what the expressions of `adopt` pick from."""
+    """Return what the expressions of `adopt` pick from, as long as nothing below it was read."""
     said = recipe.adopt or {"parameters": {}}
     return {
         "resource": {**live, "id": str(found), "name": found.name},
+        "below": {},
         "parameters": {**_defaults(said), **asked},
         "parent": parent,
     }
+
+
+def below_of(recipe: Recipe, found: ResourceId, source: JsonObject) -> dict[str, JsonObject]:
+    """Return `id` and `api_version` of what is to be read below the resource, by its words."""
+    looked_for: dict[str, JsonObject] = {}
+    for word, said in (recipe.adopt or {}).get("below", {}).items():
+        types = said["type"][len(found.type) + 1 :].split("/")
+        names = str(pick(said["name"], source) or "").split("/")
+        if len(types) != len(names) or not all(_A_NAME.fullmatch(name) for name in names):
+            raise Contradiction(
+                f"'{'/'.join(names)}' cannot be the name of a '{said['type']}'. Give the name that it has in Azure."
+            )
+        path = "/".join(part for pair in zip(types, names, strict=True) for part in pair)
+        version = next(
+            body["apiVersion"] for body in recipe.template["resources"] if body["type"] == said["type"]
+        )
+        looked_for[word] = {"id": f"{found}/{path}", "api_version": version}
+    return looked_for
 
 
 def secrets_of(recipe: Recipe, source: JsonObject) -> dict[str, Any]:
@@ -178,7 +200,13 @@ def recorded(wanted: Wanted) -> dict[str, str]:
 def outputs_of(recipe: Recipe, source: JsonObject) -> dict[str, Any]:
     """Return what stands where the outputs of a deployment would."""
     said = (recipe.adopt or {}).get("outputs", {})
-    return {name: pick(expression, source) for name, expression in said.items()}
+    return {name: _said(value, source) for name, value in said.items()}
+
+
+def _said(value: Any, source: JsonObject) -> Any:
+    if isinstance(value, str):
+        return pick(value, source)
+    return parts_of(str(pick(value["of"], source) or "")).get(value["which"])
 
 
 def names_of(recipe: Recipe, derived: Mapping[str, str], source: JsonObject) -> dict[str, str]:
@@ -188,16 +216,28 @@ def names_of(recipe: Recipe, derived: Mapping[str, str], source: JsonObject) -> 
 
 
 def kept_of(
-    recipe: Recipe, asked: JsonObject, lives: Mapping[str, JsonObject], egress_addresses: Sequence[str]
+    recipe: Recipe,
+    asked: JsonObject,
+    lives: Mapping[str, JsonObject],
+    egress_addresses: Sequence[str],
+    source: JsonObject,
 ) -> dict[str, Any]:
     """
     Return what resources have of the user parameters that are not given, so that no deployment changes it.
 
-    *lives* are their bodies by type. What is not set from one parameter alone cannot be read back.
+    *lives* are their bodies by type. What is not set from one parameter alone is read back only where `kept` says how.
     """
     found: dict[str, Any] = {}
+    expressions = _kept(recipe)
     for name, said in recipe.user.items():
         if name in asked:
+            continue
+        if name in expressions:
+            value = pick(expressions[name], source)
+            if said.get("through") == "ip_rules" and isinstance(value, list):
+                value = [address for address in value if address not in set(map(str, egress_addresses))]
+            if value is not None:
+                found[name] = value
             continue
         match said.get("through"):
             case "tags":
@@ -221,6 +261,11 @@ def kept_of(
     return found
 
 
+def _kept(recipe: Recipe) -> Mapping[str, str]:
+    expressions: Mapping[str, str] = (recipe.adopt or {}).get("kept", {})
+    return expressions
+
+
 def _own_tags(live: JsonObject) -> dict[str, str]:
     tags = live.get("tags") or {}
     return {name: value for name, value in tags.items() if not name.lower().startswith(RESERVED)}
@@ -234,11 +279,14 @@ def _live(recipe: Recipe, parameter: str, lives: Mapping[str, JsonObject]) -> An
     return None
 
 
-def misfits(recipe: Recipe, kept: JsonObject, lives: Mapping[str, JsonObject]) -> list[str]:
+def misfits(
+    recipe: Recipe, kept: JsonObject, lives: Mapping[str, JsonObject], source: JsonObject
+) -> list[str]:
     """Name what a resource has otherwise than its plan promises for good, or than the template takes at all."""
     found = []
     for name, value in recipe.fixed.items():
-        has = _live(recipe, name, lives)
+        expression = _kept(recipe).get(name)
+        has = pick(expression, source) if expression else _live(recipe, name, lives)
         if has is not None and not _same(has, value):
             found.append(f"{name} is {has!r}, and the plan has {value!r}")
     declared = recipe.template.get("parameters", {})

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from broker.catalog.format.bindings import RequireFile
+from broker.catalog.format.bindings import PartFile, RequireFile
 from broker.catalog.format.parameters import UserParameter
 from broker.catalog.format.values import Identifier, Pick, Strict
 
@@ -27,16 +27,27 @@ class AdministratorFile(Strict):
     """A JMESPath expression that picks the administrator's password."""
 
 
+class BelowFile(Strict):
+    """A resource below the adopted one, of a type that the template makes; it is read with that one."""
+
+    type: Annotated[StrictStr, Field(pattern=r"^[A-Za-z.]+(/[A-Za-z]+)+$")]
+    """Its type."""
+    name: Pick
+    """A JMESPath expression that picks its name below the adopted one; where that has several parts, with slashes."""
+
+
 class AdoptFile(Strict):
     """
     How a resource that exists becomes a service instance: what of it stands where a deployment's outputs would.
 
     It is of the type of the first one of `resources`. Expressions pick from `resource` (what Azure's GET shows, with
-    `name` as the last segment of its id), `parameters` and `parent`.
+    `name` as the last segment of its id), `below`, `parameters` and `parent`.
     """
 
     only: StrictBool = False
     """Whether instances can only be adopted, never made."""
+    modes: Annotated[AdoptionModes, Field(min_length=1)] = ["bind-only", "manage"]
+    """The modes that plans may name; `bind-only` where an update would change what nobody asked for."""
     owned: StrictBool = False
     """Whether a database that is adopted has the role that owns it already, by the name that `database` gives it."""
     resource: Pick | None = None
@@ -45,8 +56,12 @@ class AdoptFile(Strict):
     """What must hold of it."""
     names: Annotated[dict[Identifier, Pick], Field(max_length=50)] = {}
     """JMESPath expressions that pick what stands under these words of `names`."""
-    outputs: Annotated[dict[Identifier, Pick], Field(max_length=100)] = {}
-    """JMESPath expressions that pick what the template's outputs of these names would say."""
+    below: Annotated[dict[Identifier, BelowFile], Field(max_length=10)] = {}
+    """What is read below it, by words under which expressions find it; null where there is none."""
+    outputs: Annotated[dict[Identifier, Pick | PartFile], Field(max_length=100)] = {}
+    """What the template's outputs of these names would say: JMESPath expressions, or parts of URIs."""
+    kept: Annotated[dict[Identifier, Pick], Field(max_length=100)] = {}
+    """JMESPath expressions that pick what the resource has of parameters that the template does not set as they are."""
     administrator: AdministratorFile | None = None
     """The administrator of an adopted database server."""
     parameters: Annotated[dict[Identifier, UserParameter], Field(max_length=50)] = {}
