@@ -349,6 +349,52 @@ def test_each_row_stands_for_itself_and_parents_come_first(shop, somebodys, azur
     assert platform.fetch(lost).status_code == 404
 
 
+def test_a_namespace_with_a_queue_is_imported_bound_and_left(shop, somebodys, azure, platform, osb):
+    namespace, queue = an_id(), an_id()
+    bus = f"{somebodys.prefix}/Microsoft.ServiceBus/namespaces/old{uuid.uuid4().hex[:12]}"
+    somebodys.put(bus, {"location": "westeurope", "sku": {"name": "Standard"}}, "2026-01-01")
+    somebodys.put(f"{bus}/queues/orders", {"properties": {}}, "2026-01-01")
+    before = azure.call("GET", bus, version="2026-01-01").json()
+
+    process = osb(
+        f"{HEAD},parent",
+        f"kubernetes,{queue},{QUEUE},{QUEUE_PLAN},{bus}/queues/orders,{namespace}",
+        f"kubernetes,{namespace},{BUS},{BUS_STANDARD},{bus},",
+    )
+    credentials = bound(platform, queue, QUEUE, QUEUE_PLAN)
+    platform.gone(queue, QUEUE_PLAN, QUEUE)
+    platform.gone(namespace, BUS_STANDARD, BUS)
+
+    assert outcomes(process) == ["imported", "imported"], process.stdout
+    assert credentials["queueName"] == "orders"
+    assert credentials["namespaceName"] == bus.rpartition("/")[2]
+    assert azure.call("GET", f"{bus}/queues/orders", version="2026-01-01").status_code == 200
+    assert azure.call("GET", bus, version="2026-01-01").json() == before
+
+
+def test_a_cosmos_account_is_imported_with_its_database_and_left(shop, somebodys, azure, platform, osb):
+    instance, version = an_id(), "2026-03-15"
+    account = f"{somebodys.prefix}/Microsoft.DocumentDB/databaseAccounts/old{uuid.uuid4().hex[:12]}"
+    properties = {
+        "databaseAccountOfferType": "Standard",
+        "locations": [{"locationName": "westeurope", "failoverPriority": 0}],
+    }
+    whole = {"location": "westeurope", "kind": "GlobalDocumentDB", "properties": properties}
+    somebodys.put(account, whole, version)
+    somebodys.put(f"{account}/sqlDatabases/shop", {"properties": {"resource": {"id": "shop"}}}, version)
+    row = f"kubernetes,{instance},{COSMOS},{COSMOS_PLAN},{account}"
+
+    lost = osb(f"{HEAD},parameters", f'{row},"{{""database"": ""stock""}}"')
+    process = osb(f"{HEAD},parameters", f'{row},"{{""database"": ""shop""}}"')
+    credentials = bound(platform, instance, COSMOS, COSMOS_PLAN)
+    platform.gone(instance, COSMOS_PLAN, COSMOS)
+
+    assert (outcomes(lost), outcomes(process)) == (["refused"], ["imported"]), process.stdout
+    assert "no database of the name" in lost.stdout
+    assert credentials["databaseName"] == credentials["documentdb_database_id"] == "shop"
+    assert azure.call("GET", account, version=version).status_code == 200
+
+
 def test_two_importers_at_once_import_it_once(shop, somebodys, platform):
     account, instance = somebodys.account(), an_id()
     row = {"instance_id": instance, "service_id": V2, "plan_id": V2_PLAN, "resource_id": account}
