@@ -105,6 +105,27 @@ SPOILT = {
         f"overlay: {SERVERS}\nset: {{adopt: {{parameters: {{storageGB: {{type: integer}}}}}}}}",
         "is declared twice",
     ),
+    "a mode that the offering rules out": (
+        "overlay: azure-managed-redis\nplans: {balanced: {set: {adopt: [manage]}}}",
+        "cannot be adopted by `manage` under this offering",
+    ),
+    "what is kept of no parameter": (
+        f"overlay: {SERVERS}\nset: {{adopt: {{kept: {{colour: resource.name}}}}}}",
+        "there is no such parameter",
+    ),
+    "what is kept of a secret": (
+        f"overlay: {SERVERS}\nset: {{adopt: {{kept: {{version: parameters.administratorLoginPassword}}}}}}",
+        "is sensitive",
+    ),
+    "something below that stands elsewhere": (
+        f"overlay: {SERVERS}\nset: {{adopt: {{below: {{rules: {{type: A.B/cs/ds, name: resource.name}}}}}}}}",
+        "is not below a 'Microsoft.DBforPostgreSQL/flexibleServers'",
+    ),
+    "something below that the template does not make": (
+        f"overlay: {SERVERS}\nset: {{adopt: {{below: {{keys: "
+        "{type: Microsoft.DBforPostgreSQL/flexibleServers/keys, name: resource.name}}}}",
+        "the template makes none of this type",
+    ),
     "a parameter of no type": (
         f"overlay: {SERVERS}\nset: {{adopt: {{parameters: {{zone: {{}}}}}}}}",
         "is needed, since no template says it",

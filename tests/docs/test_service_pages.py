@@ -217,3 +217,16 @@ async def test_the_manifests_are_carried_out_as_service_catalog_does(name, broke
             thing.delete()
             await controller.settled(thing)
             assert thing.gone
+
+
+def test_a_page_says_how_what_exists_is_adopted_where_that_can_be():
+    pages = {offering.name: page_of(CATALOG, offering) for offering in offered(CATALOG)}
+
+    vault = pages["azure-keyvault"].partition("## Adopting what exists")[2]
+    assert "`Microsoft.KeyVault/vaults`" in vault
+    assert "`manage`" in vault
+    assert "Azure RBAC first." in vault
+    cache = pages["azure-managed-redis"].partition("## Adopting what exists")[2].partition("## Examples")[0]
+    assert "`manage`" not in cache
+    assert "`resourceId` and `container`" in pages["azure-storage-blob"]
+    assert "## Adopting what exists" not in pages["azure-postgresql"]
