@@ -7,6 +7,7 @@ from broker.errors import InvalidParameters
 from tests.catalog.test_overlays import PLAIN, offering_of, overlaid, plan_of
 
 SERVERS = "azure-postgresql-server"
+SERVER = "Microsoft.DBforPostgreSQL/flexibleServers"
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/a"
 
 
@@ -122,8 +123,7 @@ SPOILT = {
         "is not below a 'Microsoft.DBforPostgreSQL/flexibleServers'",
     ),
     "something below that the template does not make": (
-        f"overlay: {SERVERS}\nset: {{adopt: {{below: {{keys: "
-        "{type: Microsoft.DBforPostgreSQL/flexibleServers/keys, name: resource.name}}}}",
+        f"overlay: {SERVERS}\nset: {{adopt: {{below: {{keys: {{type: {SERVER}/keys, name: resource.name}}}}}}}}}}",
         "the template makes none of this type",
     ),
     "a parameter of no type": (
