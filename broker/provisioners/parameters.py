@@ -8,7 +8,7 @@ A firewall rule from 0.0.0.0 to 0.0.0.0 lets every machine in Azure in, any cust
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -40,6 +40,8 @@ class Known:
     """Values that Azure has let grow beyond what was asked for; they never go down again."""
     before: JsonObject | None = None
     """What is in force while an update is judged; None for a creation."""
+    adopted: bool = False
+    """Whether somebody else made it; its only Entra administrator, if it can have one alone, stays who that is."""
     kept: JsonObject = field(default_factory=dict)
     """What an adopted resource has of what users do not give: it holds instead of the plan's defaults."""
 
@@ -60,6 +62,9 @@ def template_parameters(recipe: Recipe, asked: JsonObject, known: Known) -> dict
         Contradiction: The parameters contradict each other in a way that no schema can tell.
     """
     given = effective(recipe, asked, known.kept)
+    if known.adopted and not any(said.get("each") == "entraAdministrators" for said in recipe.resources):
+        # It would take the place of somebody else's, and nobody would put that one back.
+        known = replace(known, principal=None)
     picked_from = {"parameters": {**recipe.fixed, **given}, "names": known.names, "parent": known.parent}
     for rule in recipe.require:
         if not pick(rule["that"], {**picked_from, "before": known.before}):

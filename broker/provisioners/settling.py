@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.azure import naming
 from broker.data_planes import secrets
+from broker.domain.adoption import adopted_as
 from broker.domain.instances import Configuration, ServiceInstance
 from broker.domain.json_values import JsonObject
 from broker.provisioners import records
@@ -66,6 +67,7 @@ def known_of(
         secrets=secret,
         parent=parent.record if parent else {},
         grown=grown or {},
+        adopted=adopted_as(record) is not None,
         kept=record.get(records.KEPT, {}),
     )
 

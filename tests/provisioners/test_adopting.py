@@ -10,6 +10,9 @@ from broker.azure import naming
 from broker.domain.instances import InstanceState
 from broker.domain.operations import CHECK, DRY_RUN, OperationKind
 from broker.provisioners.base import Outcome
+from broker.provisioners.options import OwnPrincipal
+from broker.provisioners.parameters import Known, template_parameters
+from broker.provisioners.recipe import Recipe
 from broker.provisioners.registry import registry
 from broker.provisioners.survey import Survey
 from tests.descriptions import faults_of
@@ -288,3 +291,20 @@ async def test_a_bound_account_that_carries_a_brokers_tags_is_refused(azure, opt
 
     assert refused.outcome is Outcome.FAILED
     assert "carries the tags of a service instance of this broker" in refused.description
+
+
+@pytest.mark.parametrize(
+    ("offering", "administrators"),
+    [("azure-sql-server", 0), ("azure-mysql-server", 0), ("azure-postgresql-server", 1)],
+)
+def test_the_only_entra_administrator_of_an_adopted_server_is_not_replaced(offering, administrators):
+    recipe = Recipe.read(OFFERINGS[offering].plans[0].recipe)
+    own = OwnPrincipal("an-id", "the-broker")
+    held = {"administrator_login": "a", "administrator_password": "made up here"}
+    known = Known({"server": "s"}, "westeurope", {}, principal=own, secrets=held)
+
+    made = template_parameters(recipe, {}, known)
+    adopted = template_parameters(recipe, {}, replace(known, adopted=True))
+
+    assert len(made["entraAdministrators"]) == 1
+    assert len(adopted["entraAdministrators"]) == administrators
