@@ -123,7 +123,7 @@ SPOILT = {
         "is not below a 'Microsoft.DBforPostgreSQL/flexibleServers'",
     ),
     "something below that the template does not make": (
-        f"overlay: {SERVERS}\nset: {{adopt: {{below: {{keys: {{type: {SERVER}/keys, name: resource.name}}}}}}}}}}",
+        f"overlay: {SERVERS}\nset: {{adopt: {{below: {{keys: {{type: {SERVER}/keys, name: resource.name}}}}}}}}",
         "the template makes none of this type",
     ),
     "a parameter of no type": (
