@@ -151,9 +151,9 @@ def finished(made: ServiceOffering, document: ExpandedDocument, mode: Mode) -> S
 
 
 def _for_operators(plan: ServicePlan) -> ServicePlan:
-    """Let nobody but operators adopt what exists under an older plan."""
+    """Let nobody but operators adopt what exists under an older plan, unless that is all that can be done with it."""
     adopt = plan.recipe.get("adopt")
-    if adopt is None or plan.create_schema is None:
+    if adopt is None or adopt["only"] or plan.create_schema is None:
         return plan
     names = WORDS | adopt["parameters"].keys()
     schema = {**plan.create_schema, "properties": _without(plan.create_schema["properties"], names)}

@@ -31,8 +31,8 @@ RECIPE_FORMAT_WITH_REDIS = 4
 RECIPE_FORMAT_WITH_ADOPTION = 4
 
 
-def service_offering(read: OfferingFile, template: Template, parent: str | None) -> ServiceOffering:
-    """Put together what is offered; *parent* is the id of the parent's offering."""
+def service_offering(read: OfferingFile, template: Template, parents: Sequence[str]) -> ServiceOffering:
+    """Put together what is offered; *parents* are the ids of the offerings of which a parent may be."""
     return ServiceOffering(
         id=read.id,
         name=read.name,
@@ -44,7 +44,7 @@ def service_offering(read: OfferingFile, template: Template, parent: str | None)
         allow_context_updates=read.allow_context_updates,
         tags=tuple(read.tags),
         metadata=read.metadata.as_json(),
-        plans=tuple(_service_plan(read, plan, template, parent) for plan in read.plans),
+        plans=tuple(_service_plan(read, plan, template, parents) for plan in read.plans),
     )
 
 
@@ -76,7 +76,9 @@ def adoption_of(read: OfferingFile, plan: PlanFile) -> schemas.Adoption | None:
     )
 
 
-def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent: str | None) -> ServicePlan:
+def _service_plan(
+    read: OfferingFile, plan: PlanFile, template: Template, parents: Sequence[str]
+) -> ServicePlan:
     user = user_parameters(read, plan)
     if read.adopt and read.adopt.only and "manage" not in plan.adopt:
         # Nothing is ever deployed, so nothing of the template can be asked for.
@@ -102,7 +104,7 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
             user,
             template.parameters,
             takes_alias=read.takes_alias,
-            has_parent=parent is not None,
+            has_parent=bool(parents),
             adoption=adoption_of(read, plan),
         ),
         update_schema=schemas.update_schema(
@@ -117,7 +119,8 @@ def _service_plan(read: OfferingFile, plan: PlanFile, template: Template, parent
         bind_sensitive=tuple(name for name, p in read.bind_parameters.items() if p.sensitive),
         refused=dict(read.parameters.refused),
         bind_refused=dict(read.bind_refused),
-        parent=parent,
+        parent=parents[0] if parents else None,
+        other_parents=tuple(parents[1:]),
         takes_alias=read.takes_alias,
         binding_lifetime=timedelta(seconds=plan.binding_lifetime) if plan.binding_lifetime else None,
         provisioner=read.provisioner,

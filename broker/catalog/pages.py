@@ -130,10 +130,11 @@ def _places(catalog: Catalog, offering: ServiceOffering) -> str:
         "parent": "Resources go where the parent's are.",
     }
     said += [words[group] for group in sorted(groups & words.keys())] if len(groups) == 1 else []
-    parents = {plan.parent for plan in plans if plan.parent}
-    for parent in filter(None, map(catalog.offering, sorted(parents))):
-        link = f"[`{parent.name}`]({file_name(parent)})"
-        said.append(f"A service instance of {link} is needed first: `parentAlias` is its `alias`.")
+    for parents in sorted({plan.parents for plan in plans if plan.parents}):
+        known = [parent for parent in map(catalog.offering, parents) if parent is not None]
+        links = " or ".join(f"[`{parent.name}`]({file_name(parent)})" for parent in known)
+        if known:
+            said.append(f"A service instance of {links} is needed first: `parentAlias` is its `alias`.")
     if any(plan.takes_alias for plan in plans):
         said.append("`alias` gives a service instance a name by which others can be ordered in it.")
     return " ".join(said)

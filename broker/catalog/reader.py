@@ -117,8 +117,8 @@ def read_sources(sources: Sequence[Source]) -> tuple[Catalog, list[Fault]]:
         faults += found
         if template is None:
             continue
-        if offering.parent is None or offering.parent in ids:
-            made = service_offering(offering, template, ids.get(offering.parent or ""))
+        if all(parent in ids for parent in offering.parents):
+            made = service_offering(offering, template, [ids[parent] for parent in offering.parents])
             if isinstance(document, legacy.ExpandedDocument):
                 made = legacy.finished(made, document, mode)
             offerings.append(_hidden(made, hidden.get(offering.name, frozenset())))

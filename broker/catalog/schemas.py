@@ -45,7 +45,7 @@ _MODES: JsonObject = {
 
 @dataclass(frozen=True)
 class Adoption:
-    """What of a plan's adoption users see; `by_id`: they name the resource by its id."""
+    """What of a plan's adoption users see; `by_id`: they can name the resource by its id alone."""
 
     modes: tuple[str, ...]
     only: bool
@@ -84,8 +84,7 @@ def create_schema(
 
 def _of_adoption(adoption: Adoption) -> dict[str, JsonObject]:
     properties = {name: _property(parameter, None) for name, parameter in adoption.parameters.items()}
-    if adoption.by_id:
-        properties[RESOURCE_ID] = RESOURCE
+    properties[RESOURCE_ID] = RESOURCE
     if len(adoption.modes) > 1:
         properties[MODE] = {
             "type": "string",

@@ -28,8 +28,8 @@ class ServicePlan:
 
     `recipe` is what provisioners read: template, parameter sources, placement, binding verbs. It is JSON,
     is frozen into the operation that uses it, and is never sent to a platform. `parent` is the id of the
-    service offering that an instance of this plan needs as its parent; `takes_alias` says that children may
-    name instances of this plan by alias.
+    service offering that an instance of this plan needs as its parent, and `other_parents` are those that serve
+    as well; `takes_alias` says that children may name instances of this plan by alias.
     """
 
     id: str
@@ -62,6 +62,7 @@ class ServicePlan:
     bind_refused: Mapping[str, str] = field(default_factory=dict)
     """Likewise of bind parameters."""
     parent: str | None = None
+    other_parents: tuple[str, ...] = ()
     takes_alias: bool = False
     binding_lifetime: timedelta | None = None
     provisioner: str = "arm_template"
@@ -90,6 +91,11 @@ class ServicePlan:
     def bind_parameters(self) -> ParameterSchema:
         """What a binding may be given."""
         return ParameterSchema(self.bind_schema, self.bind_refused)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The ids of the service offerings of which a parent may be, the usual one first."""
+        return (self.parent, *self.other_parents) if self.parent is not None else ()
 
     @property
     def importable(self) -> bool:

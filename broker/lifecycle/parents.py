@@ -32,9 +32,10 @@ async def lock(tx: Transaction, request: ProvisionRequest, plan: ServicePlan) ->
         # Without a context the scope is the whole platform.
         found = by_id if by_id is not None and (not scope or by_id.scope == scope) else None
     parent = await instances.locked_by_key(tx, found.key) if found is not None else None
-    if parent is None or parent.service_offering_id != plan.parent:
+    if parent is None or parent.service_offering_id not in plan.parents:
+        offerings = " or ".join(map(shown, plan.parents))
         raise ParentUnknown(
-            f"parentAlias {shown(named)} names no service instance of the service offering {shown(plan.parent)} "
+            f"parentAlias {shown(named)} names no service instance of the service offering {offerings} "
             "in the same namespace or space. Order that first, or name another."
         )
     if parent.state is InstanceState.DELETING:

@@ -13,6 +13,7 @@ from broker.azure.resource_ids import ResourceId
 from broker.data_planes.base import DataPlaneFailure, Server, ServerGone, Unreachable
 from broker.data_planes.base import Refused as PasswordRefused
 from broker.data_planes.engines import engine
+from broker.domain.adoption import MODE
 from broker.domain.json_values import JsonObject
 from broker.provisioners import adoption, databases, records
 from broker.provisioners.adoption import Wanted
@@ -105,7 +106,8 @@ class Adoptables:
             Refused: What users gave cannot be the name of something below it.
         """
         parent = work.parent.record if work.parent else {}
-        source = adoption.source_of(recipe, wanted.id, live, asked_of(work).parameters, parent)
+        given = {**asked_of(work).parameters, MODE: wanted.mode.value}
+        source = adoption.source_of(recipe, wanted.id, live, given, parent)
         try:
             looked_for = adoption.below_of(recipe, wanted.id, source)
         except Contradiction as wrong:
@@ -153,7 +155,7 @@ class Adoptables:
             "generation": generation,
             "subscription": found.subscription,
             "group": found.group,
-            "location": _plain(str(live.get("location") or parent.get("location") or "")),
+            "location": adoption.plain(str(live.get("location") or parent.get("location") or "")),
             "names": adoption.names_of(recipe, derived, source),
             "tags": tags,
             "main": {
@@ -297,7 +299,11 @@ def require(recipe: Recipe, source: JsonObject, live: JsonObject, wanted: Wanted
         if not pick(said["that"], source):
             raise Refused("NotFit", said["otherwise"], never=True)
     place = recipe.placement.get("location")
-    if place is not None and live.get("location") and _plain(str(live["location"])) != _plain(place):
+    if (
+        place is not None
+        and live.get("location")
+        and adoption.plain(str(live["location"])) != adoption.plain(place)
+    ):
         raise Refused(
             "RegionNotOffered",
             f"{records.shown(str(wanted.id))} is in {live['location']}, and this plan is for {place}.",
@@ -309,7 +315,3 @@ def _canonical(live: JsonObject, found: ResourceId) -> str:
     """Return the id as Azure spells it."""
     spelt = str(live.get("id") or "")
     return spelt if spelt.lower() == found.key else str(found)
-
-
-def _plain(location: str) -> str:
-    return location.replace(" ", "").lower()

@@ -69,11 +69,14 @@ def wanted_of(
         return None
     own = said["parameters"].keys()
     given = {**_defaults(said), **asked}
-    named = (
-        pick(said["resource"], {"parameters": given, "parent": parent})
-        if "resource" in said
-        else asked.get(RESOURCE_ID)
-    )
+    named = asked.get(RESOURCE_ID)
+    if named is None and "resource" in said:
+        named = pick(said["resource"], {"parameters": given, "parent": parent})
+    if not named and said["only"]:
+        raise Contradiction(
+            f"'{RESOURCE_ID}' is missing: what is ordered here exists already, and has to be named. In a parent that "
+            "is still being made there is nothing yet."
+        )
     if named is None and not said["only"]:
         without = sorted(name for name in asked if name in WORDS or name in own)
         if without:
@@ -132,9 +135,13 @@ def _resource(recipe: Recipe, named: object, options: ProvisionerOptions, parent
 def _check_scope(recipe: Recipe, found: ResourceId, options: ProvisionerOptions) -> None:
     """Refuse what lies outside of what the operator's settings, the plan and the tenant's rules allow."""
     place = recipe.placement
-    within = [scope.rstrip("/").lower() for scope in options.adoption_scopes] or [
-        f"/subscriptions/{place.get('subscription') or options.subscription}".lower()
-    ]
+    subscription = f"/subscriptions/{place.get('subscription') or options.subscription}"
+    own = [subscription]
+    if (recipe.adopt or {}).get("only"):
+        # It adopts without an operator having said so: until he says more, only from where the broker makes.
+        group = place.get("resource_group") or options.resource_group
+        own = [f"{subscription}/resourceGroups/{group}"] if group else []
+    within = [scope.rstrip("/").lower() for scope in options.adoption_scopes or own]
     allowed = any(f"{found.scope.lower()}/".startswith(f"{scope}/") for scope in within)
     for key, is_it in (("subscription", found.subscription), ("resource_group", found.group)):
         fixed = place.get(key)
@@ -155,10 +162,11 @@ def source_of(
 ) -> JsonObject:
     """Return what the expressions of `adopt` pick from, as long as nothing below it was read."""
     said = recipe.adopt or {"parameters": {}}
+    location = {"location": plain(str(live["location"]))} if live.get("location") else {}
     return {
-        "resource": {**live, "id": str(found), "name": found.name},
+        "resource": {**live, **location, "id": str(found), "name": found.name},
         "below": {},
-        "parameters": {**_defaults(said), **asked},
+        "parameters": {**_defaults(said), **recipe.fixed, **asked},
         "parent": parent,
     }
 
@@ -179,6 +187,11 @@ def below_of(recipe: Recipe, found: ResourceId, source: JsonObject) -> dict[str,
         )
         looked_for[word] = {"id": f"{found}/{path}", "api_version": version}
     return looked_for
+
+
+def plain(location: str) -> str:
+    """Return a region's name as parameters have it, however Azure spells it."""
+    return location.replace(" ", "").lower()
 
 
 def secrets_of(recipe: Recipe, source: JsonObject) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.azure.clouds import Cloud
 from broker.azure.resource_ids import portal_url
-from broker.domain.adoption import AdoptionMode, adopted_as
+from broker.domain.adoption import RESOURCE_ID, AdoptionMode, adopted_as
 from broker.domain.catalog import ServicePlan
 from broker.domain.foresight import Foresee, Foresight
 from broker.domain.instances import ServiceInstance
@@ -35,7 +35,9 @@ def foreseeing(options: ProvisionerOptions, cloud: Cloud) -> Foresee:
         recipe, generation = Recipe.read(plan.recipe), instance.generation
         _refuse_changes(recipe, instance)
         try:
-            wanted = wanted_of(recipe, asked.parameters, options, parent=_known_of(parent))
+            # A child that is there is updated without a look at its parent, and its resource is known.
+            known = {RESOURCE_ID: instance.adopts} if plan.parents and not parent and instance.adopts else {}
+            wanted = wanted_of(recipe, {**known, **asked.parameters}, options, parent=_known_of(parent))
             if wanted is not None:
                 return Foresight(
                     subscription=wanted.id.subscription,

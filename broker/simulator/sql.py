@@ -33,6 +33,13 @@ TIERS: Mapping[str, str] = {
     "BC": "BusinessCritical",
     "HS": "Hyperscale",
 }
+# What Azure shows as the capacity of those.
+CAPACITIES: Mapping[str, int] = {
+    "Basic": 5,
+    **dict(zip(("S0", "S1", "S2", "S3", "S4"), (10, 20, 50, 100, 200), strict=True)),
+    **dict(zip(("S6", "S7", "S9", "S12"), (400, 800, 1600, 3000), strict=True)),
+    **dict(zip(("P1", "P2", "P4", "P6", "P11", "P15"), (125, 250, 500, 1000, 1750, 4000), strict=True)),
+}
 BY_CORES = re.compile(r"(?P<edition>GP_S|GP|BC|HS)_Gen5_(?P<cores>\d{1,3})")
 CORES = frozenset({1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 32, 40, 80})
 # The fewest cores that a serverless database keeps are an eighth of the most, and at least half a core.
@@ -198,7 +205,7 @@ def _shown_objective(name: str) -> dict[str, Any]:
     by_cores = BY_CORES.fullmatch(name)
     if by_cores is None:
         tier = {"B": "Basic", "S": "Standard", "P": "Premium"}[name[0]]
-        return {"name": tier if name != "Basic" else name, "tier": tier}
+        return {"name": tier if name != "Basic" else name, "tier": tier, "capacity": CAPACITIES[name]}
     edition = by_cores["edition"]
     return {
         "name": f"{edition}_Gen5",

@@ -2,7 +2,10 @@
 
 import pytest
 
+from broker.catalog.guard.plan_changes import changed_plans
+from broker.catalog.revisions import from_text, to_text
 from broker.domain.adoption import WORDS
+from broker.domain.catalog_use import CatalogUse
 from broker.errors import InvalidParameters
 from tests.catalog.test_overlays import PLAIN, offering_of, overlaid, plan_of
 
@@ -15,7 +18,7 @@ def plans_of(catalog, name):
     return {plan.name: plan for plan in offering_of(catalog, name).plans}
 
 
-def test_no_shipped_plan_adopts_anything():
+def test_no_shipped_plan_adopts_anything_but_what_is_for_nothing_else():
     for offering in PLAIN.offerings:
         for plan in offering.plans:
             said = plan.recipe.get("adopt") or {"modes": [], "only": False}
@@ -157,3 +160,53 @@ def test_a_file_that_could_not_be_carried_out_is_refused_with_its_place(case):
 
 def test_plan_of_the_storage_account_is_as_it_was():
     assert plan_of(PLAIN).recipe["format"] != 4
+
+
+DATABASES = "azure-sql-database"
+
+
+def test_a_database_is_ordered_on_a_server_that_was_made_or_registered():
+    made, registered = (offering_of(PLAIN, f"azure-sql-server{end}") for end in ("", "-registered"))
+
+    for name in (DATABASES, f"{DATABASES}-from-existing"):
+        assert {plan.parents for plan in plans_of(PLAIN, name).values()} == {(made.id, registered.id)}
+
+
+def test_parents_come_back_from_a_document_and_from_that_of_an_older_release():
+    text = to_text(PLAIN)
+    older = text.replace('"other_parents"', '"what_is_not_known"')
+
+    again = from_text(text, revision=1, digest="")
+    before = from_text(older, revision=1, digest="")
+
+    plan, then = plans_of(again, DATABASES)["basic"], plans_of(before, DATABASES)["basic"]
+    assert plan.parents == plans_of(PLAIN, DATABASES)["basic"].parents
+    assert then.parents == (plan.parent,)
+
+
+@pytest.mark.parametrize(
+    ("parent", "refused"),
+    [
+        ("[azure-sql-server]", True),
+        ("azure-sql-server-registered", True),
+        ("[azure-sql-server-registered, azure-sql-server]", False),
+        ("[azure-sql-server, azure-sql-server-registered, azure-mysql-server]", False),
+    ],
+)
+def test_another_parent_may_come_beside_those_of_living_instances_and_none_may_go(parent, refused):
+    proposed, faults = overlaid(f"overlay: {DATABASES}\nset: {{parent: {parent}}}")
+    assert not faults
+
+    found = [fault.message for fault in changed_plans(PLAIN, proposed, CatalogUse(known=False))]
+
+    assert any("another parent" in message for message in found) is refused
+
+
+def test_a_parent_is_named_once_and_there():
+    _, faults = overlaid(
+        f"overlay: {DATABASES}\nset: {{parent: [azure-sql-server, azure-teapot, azure-sql-server]}}"
+    )
+
+    told = [fault.message for fault in faults]
+    assert any("there is no offering 'azure-teapot'" in message for message in told)
+    assert any("says an offering twice" in message for message in told)

@@ -89,6 +89,9 @@ async def test_the_administrator_signs_in_to_the_one_database_within_tls(server,
     }
 
 
+@pytest.mark.proves("azure-sql", "entra")
+@pytest.mark.proves("azure-sql-database", "entra")
+@pytest.mark.proves("azure-sql-database-from-existing", "entra")
 async def test_the_brokers_entra_identity_signs_in_by_its_token_alone(server, certified):
     seen = []
     by_token = replace(server, administrator="the-broker", entra=True)
@@ -124,6 +127,7 @@ async def test_a_firewall_that_does_not_let_the_broker_in_is_told_as_that(server
     assert "A firewall rule must let the broker in" in told.message
 
 
+@pytest.mark.proves("azure-sql-server-registered", "update")
 async def test_a_wrong_password_is_told_apart_from_a_database_that_is_not_there(server, certified):
     refused = error(18456, "Login failed for user 'osb_admin'.")
     seen = []

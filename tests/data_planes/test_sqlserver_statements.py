@@ -39,6 +39,9 @@ def unparsed(statement):
     return [str(violation) for violation in GRAMMAR.parse_string(statement).violations]
 
 
+@pytest.mark.proves("azure-sql", "bind password", "bind entra")
+@pytest.mark.proves("azure-sql-database", "bind password", "bind entra")
+@pytest.mark.proves("azure-sql-database-from-existing", "bind password", "bind entra")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -157,6 +160,10 @@ class Told:
         return self.answers.pop(0)
 
 
+@pytest.mark.proves("azure-sql-database-from-existing", "revoke password (driver only)")
+@pytest.mark.proves("azure-sql", "revoke entra (driver only)")
+@pytest.mark.proves("azure-sql-database", "revoke entra (driver only)")
+@pytest.mark.proves("azure-sql-database-from-existing", "revoke entra (driver only)")
 def test_a_user_is_shut_out_before_its_sessions_end_and_dropped_last():
     name = "app_" + "a" * 32
     session = Told([[(7,)], [(57,), (61,)], [], [("SCHEMA", None, "sales")]])

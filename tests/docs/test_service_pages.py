@@ -25,7 +25,17 @@ from tests.service_catalog.controller import Controller
 TOP = Path(__file__).parent.parent.parent
 PAGES = TOP / "docs" / "services"
 CATALOG = read_catalog(shipped("catalog"))
-EACH_OFFERING = pytest.mark.parametrize(
+NOTHING_BEHIND = dict.fromkeys(
+    ("azure-sql", "azure-sql-database"),
+    "no SQL Server can be had here to make a login in, so that a bind fails: tests/services/test_sql.py",
+)
+"""Offerings whose examples are applied but for the binding, and why."""
+NOTHING_THERE = dict.fromkeys(
+    ("azure-sql-server-registered", "azure-sql-database-from-existing"),
+    "they take only what exists, and no SQL Server can be had here: tests/services/test_sql_existing.py",
+)
+"""Offerings whose examples are not applied, and why."""
+EACH_OFFERING_HERE = pytest.mark.parametrize(
     "name",
     [
         pytest.param(
@@ -33,13 +43,9 @@ EACH_OFFERING = pytest.mark.parametrize(
             marks=[pytest.mark.needs("mysql")] if offering.name.startswith("azure-mysql") else [],
         )
         for offering in offered(CATALOG)
+        if offering.name not in NOTHING_THERE
     ],
 )
-NOTHING_BEHIND = dict.fromkeys(
-    ("azure-sql", "azure-sql-database"),
-    "no SQL Server can be had here to make a login in, so that a bind fails: tests/services/test_sql.py",
-)
-"""Offerings whose examples are applied but for the binding, and why."""
 NASTY = "a | b <script>alert(1)</script> `c` ```d``` 'e' \"f\" $(g) \\h\n# i [j](javascript:k) & *l*"
 
 
@@ -160,7 +166,7 @@ def broker(simulator_with_databases, migrated_file, tmp_path_factory):
         world.end()
 
 
-@EACH_OFFERING
+@EACH_OFFERING_HERE
 def test_the_curl_example_orders_binds_and_deletes(name, broker):
     world, running = broker
     script = example(name, "sh", RUN)
@@ -187,7 +193,7 @@ def test_the_curl_example_orders_binds_and_deletes(name, broker):
     assert left == []
 
 
-@EACH_OFFERING
+@EACH_OFFERING_HERE
 @pytest.mark.anyio
 async def test_the_manifests_are_carried_out_as_service_catalog_does(name, broker):
     world, running = broker

@@ -19,6 +19,7 @@ from tests.osb.external import External, ExternalProvisioner
 from tests.osb.offerings import CATALOG, SERVICE, SMALL
 
 PARENTS, PARENT, CHILDREN, CHILD = "parents", "parent", "children", "child"
+FOSTER, FOSTER_PARENT = "foster-parents", "foster-parent"
 PATIENCE = timedelta(seconds=20)
 
 
@@ -51,9 +52,12 @@ def catalog_with_children() -> Catalog:
         name="children",
         description="Have parents.",
         bindable=True,
-        plans=(replace(small, id=CHILD, name="child", parent=PARENTS),),
+        plans=(replace(small, id=CHILD, name="child", parent=PARENTS, other_parents=(FOSTER,)),),
     )
-    return Catalog((*CATALOG.offerings, parents, children), revision=1)
+    foster_parents = replace(
+        parents, id=FOSTER, name="foster-parents", plans=(replace(parents.plans[0], id=FOSTER_PARENT),)
+    )
+    return Catalog((*CATALOG.offerings, parents, foster_parents, children), revision=1)
 
 
 @dataclass

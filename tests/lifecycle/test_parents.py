@@ -12,6 +12,8 @@ from broker.store import instances
 from tests.lifecycle.conftest import (
     CHILD,
     CHILDREN,
+    FOSTER,
+    FOSTER_PARENT,
     PARENT,
     PARENTS,
     Shop,
@@ -28,6 +30,17 @@ async def test_a_child_finds_its_parent_by_alias_or_by_id_in_its_own_namespace(d
 
     await desk.ready("by-alias", CHILDREN, CHILD, parameters={"parentAlias": "db"}, context=here)
     await desk.ready("by-id", CHILDREN, CHILD, parameters={"parentAlias": "p"}, context=here)
+
+
+async def test_a_child_stands_on_a_parent_of_any_offering_that_its_own_names_and_of_no_other(desk):
+    here = in_namespace("here")
+    await desk.ready("f", FOSTER, FOSTER_PARENT, parameters={"alias": "fostering"}, context=here)
+    await desk.ready("other", context=here)
+
+    await desk.ready("child", CHILDREN, CHILD, parameters={"parentAlias": "fostering"}, context=here)
+
+    with pytest.raises(ParentUnknown, match=f"'{PARENTS}' or '{FOSTER}'"):
+        await desk.order("stray", CHILDREN, CHILD, parameters={"parentAlias": "other"}, context=here)
 
 
 @pytest.mark.parametrize("named", ["db", "p", "nobody", "", None, 5])

@@ -8,15 +8,13 @@ import uuid
 
 import pytest
 
-from broker.data_planes.secrets import generated_password
-from tests.simulated import wait_until
+from tests.services.test_sql_existing import SQL, body_of, changes, put
 
-SQL = "2025-01-01"
 GB = 1024**3
 PRINCIPAL, CLIENT = str(uuid.uuid4()), str(uuid.uuid4())
 
 
-# No shipped plan adopts anything.
+# No shipped plan adopts anything but those of the offerings that are for it.
 OVERLAYS = {
     "servers": "overlay: azure-sql-server\nplans:\n  server: {set: {adopt: [bind-only, manage]}}\n",
     "databases": "overlay: azure-sql-database\nplans:\n  basic: {set: {adopt: [bind-only]}}\n",
@@ -35,24 +33,6 @@ def settings(tmp_path_factory, azure):
         "catalog_overlays": str(folder),
         "adoption_scopes": azure.subscription,
     }
-
-
-def put(shop, path, body):
-    answer = shop.azure.call("PUT", path, body, version=SQL)
-    assert answer.status_code in {200, 201, 202}, answer.text
-    wait_until(lambda: shop.read(path, SQL).status_code == 200)
-
-
-def body_of(shop, path):
-    return {key: value for key, value in shop.read(path, SQL).json().items() if key != "systemData"}
-
-
-def changes(shop, path):
-    return [
-        (call["method"], call["path"])
-        for call in shop.azure.ledger()
-        if call["method"] in {"PUT", "PATCH", "DELETE"} and call["path"].lower().startswith(path.lower())
-    ]
 
 
 def database_of(shop):
@@ -234,28 +214,6 @@ def test_a_database_that_exists_is_adopted_and_stays_as_it_is(shop):
     assert body_of(shop, path) == before
     assert changes(shop, path) == changed
     server.delete()
-
-
-def test_a_server_that_the_broker_cannot_sign_in_to_is_not_adopted(shop):
-    group = shop.azure.a_group()
-    path = f"{shop.azure.subscription}/resourceGroups/{group}/providers/Microsoft.Sql/servers/sql-somebodys"
-    secret = generated_password()
-    properties = {"administratorLogin": "somebody", "administratorLoginPassword": secret}
-    put(shop, path, {"location": "westeurope", "properties": properties})
-    changed = changes(shop, path)
-
-    status, told = shop.refusal(
-        "azure-sql-server/server",
-        resourceId=path,
-        adopt="bind-only",
-        administratorLogin="somebody",
-        administratorLoginPassword=secret,
-    )
-
-    assert status == 422
-    assert "sql-somebodys.database.simulated.invalid" in told
-    assert secret not in told
-    assert changes(shop, path) == changed
 
 
 def test_a_role_that_is_no_role_of_a_database_is_refused(shop):

@@ -51,7 +51,7 @@ class AdoptFile(Strict):
     owned: StrictBool = False
     """Whether a database that is adopted has the role that owns it already, by the name that `database` gives it."""
     resource: Pick | None = None
-    """A JMESPath expression that picks the resource's id, instead of the user parameter `resourceId`; with `only`."""
+    """A JMESPath expression that picks the resource's id where users give no `resourceId`; with `only`."""
     require: Annotated[list[RequireFile], Field(max_length=50)] = []
     """What must hold of it."""
     names: Annotated[dict[Identifier, Pick], Field(max_length=50)] = {}

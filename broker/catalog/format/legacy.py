@@ -51,8 +51,8 @@ class LegacyOffering(Strict):
     """The brokers that had it, and the name that each gave it, such as `OSBA azure-eventhubs`."""
     successor: Name | None = None
     """The offering that it is made by; without one, there is none in this release."""
-    parent: Name | None = None
-    """For a child: the older offering of which an instance is its parent."""
+    parent: Name | Annotated[list[Name], Field(min_length=1, max_length=10)] | None = None
+    """For a child: the older offering of which an instance is its parent, or several of them."""
     refused: Description | None = None
     """Why it takes no new orders, although there is a successor."""
     instead: Description | None = None

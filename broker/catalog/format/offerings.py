@@ -103,8 +103,8 @@ class OfferingFile(Strict):
     """By which apps find their service."""
     metadata: OfferingMetadata = OfferingMetadata()
     """What platforms show of it."""
-    parent: Name | None = None
-    """The offering of which an instance is needed first."""
+    parent: Name | Annotated[list[Name], Field(min_length=1, max_length=10)] | None = None
+    """The offering of which an instance is needed first; or several, of which one is needed, the usual one first."""
     takes_alias: StrictBool = False
     """Whether users may give an instance an `alias` by which children name it."""
     provisioner: Literal["arm_template"] = "arm_template"
@@ -137,3 +137,8 @@ class OfferingFile(Strict):
     """Instead of `binding`: several ways to bind."""
     plans: Annotated[list[PlanFile], Field(min_length=1, max_length=200)]
     """The plans."""
+
+    @property
+    def parents(self) -> list[str]:
+        """The names of the offerings of which a parent may be."""
+        return self.parent if isinstance(self.parent, list) else [self.parent] if self.parent else []

@@ -64,8 +64,11 @@ def faults_of_catalog(read: Sequence[tuple[Document, OfferingFile]]) -> list[Fau
 
 
 def _of_offering(read: OfferingFile, template: Template, ids: Mapping[str, str]) -> Iterator[Said]:
-    if read.parent is not None and read.parent not in ids:
-        yield ("parent",), f"there is no offering '{read.parent}'"
+    for parent in read.parents:
+        if parent not in ids:
+            yield ("parent",), f"there is no offering '{parent}'"
+    if len(set(read.parents)) < len(read.parents):
+        yield ("parent",), "says an offering twice"
     if (read.parent is not None) != (read.placement.group == "parent"):
         yield ("placement", "group"), "is 'parent' exactly when the offering has a parent"
     yield from _of_sources(read, template)

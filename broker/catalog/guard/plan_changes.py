@@ -43,7 +43,7 @@ def changed_plans(published: Catalog, proposed: Catalog, use: CatalogUse) -> Ite
 def _of_plan(
     old: ServicePlan, new: ServicePlan, offering: ServiceOffering, who: str, use: CatalogUse
 ) -> Iterator[Said]:
-    if old.parent != new.parent:
+    if not set(old.parents) <= set(new.parents) or (not old.parents and new.parents):
         yield (
             "parent",
             f"another parent, though {who} depend on one of before; {_NEW_PLAN} in another offering",
