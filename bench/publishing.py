@@ -18,7 +18,7 @@ import httpx
 
 from bench.catalog_load import OFFERINGS, write_catalog
 from bench.measures import VERSION, Effort, Figure
-from bench.world import READY_WITHIN, World, another_database
+from bench.world import READY_WITHIN, World, another_database, without_preflight
 from broker.demo.processes import Child
 
 AT_MOST_LATER = 50.0
@@ -34,8 +34,7 @@ async def publishing(world: World, effort: Effort, tell: Callable[[str], None]) 
     with tempfile.TemporaryDirectory(prefix="osb-bench-catalog-") as name:
         folder = Path(name)
         await asyncio.to_thread(write_catalog, folder / "catalog", offerings)
-        for file in (folder / "catalog").glob("*/*.yaml"):
-            file.write_text(f"{file.read_text(encoding='utf-8')}\npreflight: none\n", encoding="utf-8")
+        without_preflight(folder / "catalog")
         token = secrets.token_hex(32)
         environment = world.environment | {
             "BROKER_CATALOG_FOLDER": str(folder / "catalog"),

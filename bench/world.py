@@ -82,7 +82,7 @@ async def world(cores: Cores) -> AsyncIterator[World]:
             await azure.put_group(RESOURCE_GROUP, LOCATION)
         environment = workplace.broker_environment(
             inherited,
-            BROKER_CATALOG_FOLDER=str(_without_preflight(folder / "catalog")),
+            BROKER_CATALOG_FOLDER=str(_catalog_without_preflight(folder / "catalog")),
             BROKER_DATABASE_URL=database_url,
             BROKER_PORT="0",
             BROKER_HEALTH_PORT="0",
@@ -124,12 +124,18 @@ async def _postgres(stack: AsyncExitStack, folder: Path) -> str:
     return f"postgresql://{SUPERUSER}:{quote(password, safe='')}@127.0.0.1:{cluster.port}/postgres"
 
 
-def _without_preflight(folder: Path) -> Path:
-    """Copy the shipped catalog with plans that ask Azure for nothing beforehand: the broker's own part is measured."""
-    shutil.copytree(shipped("catalog"), folder)
-    for file in folder.glob("*/*.yaml"):
-        file.write_text(f"{file.read_text(encoding='utf-8')}\npreflight: none\n", encoding="utf-8")
+def _catalog_without_preflight(folder: Path) -> Path:
+    shutil.copytree(shipped("catalog"), folder, ignore=shutil.ignore_patterns("legacy"))
+    without_preflight(folder)
     return folder
+
+
+def without_preflight(folder: Path) -> None:
+    """Have the plans of a catalog ask Azure for nothing beforehand: the broker's own part is measured."""
+    for file in folder.glob("*/*.yaml"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith("preflight:")]
+        file.write_text("\n".join([*kept, "preflight: none", ""]), encoding="utf-8")
 
 
 async def _read_plan(folder: Path, made: World) -> dict[str, Any]:

@@ -47,11 +47,11 @@ def test_what_nothing_shows_is_named_and_bold_in_the_table(run):
 def test_a_mark_of_an_unknown_offering_or_of_what_an_offering_cannot_do_is_a_fault(run):
     _, _, complaints = run(
         "@pytest.mark.proves('azure-teapot', 'provision')\ndef test_a(): ...\n"
-        "@pytest.mark.proves('azure-storage-blob', 'plan change')\ndef test_b(): ...\n"
+        "@pytest.mark.proves('azure-postgresql-database', 'plan change')\ndef test_b(): ...\n"
     )
 
     assert "azure-teapot: there is no such offering" in complaints
-    assert "azure-storage-blob: 'plan change' is nothing that it can do" in complaints
+    assert "azure-postgresql-database: 'plan change' is nothing that it can do" in complaints
 
 
 def test_marks_inside_of_parametrize_count_and_lead_to_their_test(run):
