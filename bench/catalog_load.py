@@ -43,7 +43,9 @@ def write_catalog(folder: Path, offerings: int = OFFERINGS, plans: int = PLANS) 
         written = [words.replace("name: azure-storage-account", f"name: {name}", 1)]
         for plan in range(plans):
             kind = (
-                kinds[plan % len(kinds)].split("\n", 2)[2].replace("extends: standard-lrs", "extends: plan-0")
+                re.sub(r"    updates_to: .*\n", "", kinds[plan % len(kinds)])
+                .split("\n", 2)[2]
+                .replace("extends: standard-lrs", "extends: plan-0")
             )
             written.append(f"\n  - id: {uuid.uuid4()}\n    name: plan-{plan}\n{kind}")
         (family / f"{name}.yaml").write_text(
