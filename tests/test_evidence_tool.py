@@ -35,6 +35,15 @@ def run(tool, tmp_path, monkeypatch, capsys):
     return run
 
 
+def test_each_thing_that_an_offering_can_do_is_shown_by_a_test_and_the_page_says_by_which(tool, capsys):
+    ended = tool.main([])
+
+    printed = capsys.readouterr()
+    assert (ended, printed.err) == (0, "")
+    page = tool.PAGE.read_text()
+    assert page == tool.with_table(page, printed.out.strip()), "tools/evidence --write"
+
+
 def test_what_nothing_shows_is_named_and_bold_in_the_table(run):
     ended, table, complaints = run("")
 

@@ -162,8 +162,8 @@ def somebodys(shop):
 
 
 # Nothing can be signed in to here: that a registration ends well is proven by no test.
-@pytest.mark.proves("azure-sql-server-registered", "adopt bind-only")
-@pytest.mark.proves("azure-sql-server-registered", "provision")
+@pytest.mark.proves("azure-sql-server-registered", "adopt bind-only (not provable here)")
+@pytest.mark.proves("azure-sql-server-registered", "provision (not provable here)")
 @pytest.mark.parametrize(
     ("what", "more"),
     [
@@ -182,7 +182,7 @@ def test_a_server_that_the_broker_cannot_sign_in_to_is_not_adopted(shop, somebod
     assert changes(shop, somebodys["resourceId"]) == changed
 
 
-@pytest.mark.proves("azure-sql-server-registered", "adopt bind-only")
+@pytest.mark.proves("azure-sql-server-registered", "adopt bind-only (not provable here)")
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
