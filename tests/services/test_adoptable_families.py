@@ -224,7 +224,7 @@ def test_a_database_for_mongodb_gets_users_only_where_the_account_has_users(shop
     bound_and_let_go(existing, COSMOS, parent, account, {})
     other = shop.order(plans[0], resourceId=without, alias="no-users")
     userless = shop.order(plans[1], resourceId=f"{without}/mongodbDatabases/shop", parentAlias="no-users")
-    refused = userless.bind_failure(auth="password")
+    _, refused = userless.bind_refusal(auth="password")
     bound_and_let_go(existing, COSMOS, userless, f"{without}/mongodbDatabases/shop", {"auth": "key"})
     bound_and_let_go(existing, COSMOS, other, without, {})
 
@@ -264,7 +264,7 @@ def test_a_cache_is_bound_by_its_database_and_stays(shop, existing):
     found = bound_and_let_go(existing, REDIS, instance, cluster, {}, {"keyName": "secondary"}, principal())
     status, sentence = shop.refusal(plan, resourceId=empty)
     other = shop.order(plan, resourceId=keyless)
-    refused = other.bind_failure()
+    _, refused = other.bind_refusal()
     bound_and_let_go(existing, REDIS, other, keyless, principal())
 
     assert {one["resourceId"] for one in found} == {f"{cluster}/databases/default"}
@@ -282,7 +282,7 @@ def test_a_store_of_settings_is_bound_and_stays(shop, existing):
         existing, STORES, shop.order(plan, resourceId=store), store, {}, {"access": "write"}, principal()
     )
     other = shop.order(plan, resourceId=keyless)
-    refused = other.bind_failure()
+    _, refused = other.bind_refusal()
     bound_and_let_go(existing, STORES, other, keyless, principal())
 
     assert {one["resourceId"] for one in found} == {store}
