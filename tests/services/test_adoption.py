@@ -425,7 +425,7 @@ def test_what_cannot_be_adopted_is_refused_with_the_reason_and_left_alone(
     ] == []
 
 
-def test_a_server_whose_administrator_is_not_known_is_refused(shop, somebodys):
+def test_a_server_whose_administrators_are_not_known_or_would_change_is_refused(shop, somebodys, azure):
     existing = somebodys.server()
 
     wrong = shop.refusal(
@@ -433,7 +433,13 @@ def test_a_server_whose_administrator_is_not_known_is_refused(shop, somebodys):
         **{**existing.order, "administratorLoginPassword": "not-this-one"},
     )
     without = shop.refusal("azure-postgresql-server/burstable", resourceId=existing.id)
+    ways = {"activeDirectoryAuth": "Enabled", "passwordAuth": "Enabled"}
+    azure.call("PATCH", existing.id, {"properties": {"authConfig": ways}}, version=SERVERS)
+    somebodys.settled(existing.id, SERVERS)
+    for_entra = shop.refusal("azure-postgresql-server/burstable", adopt="manage", **existing.order)
 
+    assert for_entra[0] == 400
+    assert "Adopt it by bind-only" in for_entra[1]
     assert wrong[0] == 422
     assert "refuses the administrator's name and password" in wrong[1]
     assert "not-this-one" not in wrong[1]
