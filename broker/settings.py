@@ -210,7 +210,8 @@ class Settings(DatabaseSettings):
     adoption_scopes: Scopes = Field(
         default=(),
         description="Resource ids of the subscriptions and resource groups from which plans may adopt what exists, "
-        "with commas between. The broker's own subscription if unset. It says nothing of plans that adopt nothing.",
+        "with commas between. If unset, the broker's own subscription, or, for plans that do nothing but adopt, its "
+        "own resource group.",
     )
     egress_addresses: Addresses = Field(
         default=(), description="IPv4 addresses the broker connects from; database firewalls let these in."
