@@ -1,23 +1,13 @@
 """The table of what is shown of each offering must not be able to lie."""
 
-import importlib.machinery
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-TOP = Path(__file__).resolve().parent.parent
+from tests.tools import loaded
 
 
 @pytest.fixture(scope="module")
 def tool():
-    loader = importlib.machinery.SourceFileLoader("evidence_tool", str(TOP / "tools" / "evidence"))
-    spec = importlib.util.spec_from_loader("evidence_tool", loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    loader.exec_module(module)
-    return module
+    return loaded("evidence")
 
 
 @pytest.fixture

@@ -1,23 +1,13 @@
 """The list of requirements must not be able to lie."""
 
-import importlib.machinery
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-TOP = Path(__file__).resolve().parent.parent
+from tests.tools import TOP, loaded
 
 
 @pytest.fixture(scope="module")
 def tool():
-    loader = importlib.machinery.SourceFileLoader("requirements_tool", str(TOP / "tools" / "requirements"))
-    spec = importlib.util.spec_from_loader("requirements_tool", loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    loader.exec_module(module)
-    return module
+    return loaded("requirements")
 
 
 @pytest.fixture
