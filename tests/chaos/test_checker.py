@@ -256,7 +256,9 @@ def put_twice(lived, *, overlapping, fences, stood_still=False):
         if call["method"] == "PUT"
     )
     first = next(call for call in evidence.ledger if call["deployment"] == name and call["method"] == "PUT")
-    arrived = datetime.fromisoformat(first["ended"]) + timedelta(seconds=-0.001 if overlapping else 0.3)
+    began, ended = (datetime.fromisoformat(first[end]) for end in ("time", "ended"))
+    # Half-way, for a PUT may be answered within the millisecond.
+    arrived = began + (ended - began) / 2 if overlapping else ended + timedelta(seconds=0.3)
     second = {**first, "sequence": 10**6, "time": arrived.isoformat(), "ended": arrived.isoformat()}
     puts = tuple(Put(name, fence, 1, first["time"], stood_still) for fence in fences)
     return {"ledger": [*evidence.ledger, second], "puts": puts}
